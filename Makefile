@@ -1,0 +1,80 @@
+# `make` shows what there is. Everything is installed by these targets; nothing needs root but Debian packages for `make test`.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export CGO_ENABLED := 0
+
+TOOLS := $(CURDIR)/.tools/bin
+ENGINE := analytics/engine/node_modules/.package-lock.json
+PKG ?= ./...
+GENERATORS := $(addprefix $(TOOLS)/,buf protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway protoc-gen-openapiv3 openapiv3-merge)
+PROTOS := $(wildcard proto/*/v1/*.proto)
+
+.PHONY: help
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+.PHONY: run
+run: build ## Start everything embedded with the sample county, and stay up (Ctrl-C drains).
+	@./bin/onewindow demo --data ./data
+
+.PHONY: test
+test: build $(TOOLS)/gotestsum ## Run all tests, with real PostgreSQL and Kafka where they can be installed. PKG=./connectors/... narrows.
+	@.tools/test $(PKG)
+
+.PHONY: check
+check: gen-check tidy-check lint ## Generated code, modules, formatting and linters.
+
+.PHONY: build
+build: $(ENGINE) ## Build bin/onewindow.
+	@go build -trimpath -o bin/onewindow ./exchange/cmd/onewindow
+
+$(ENGINE): analytics/engine/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or newer, or set ONEWINDOW_LIBCHDB to a libchdb.so and run: go build -o bin/onewindow ./exchange/cmd/onewindow" >&2; exit 1; }
+	@cd analytics/engine && npm ci --silent
+	@touch $@
+
+.PHONY: gen
+gen: $(GENERATORS) ## Generate Go, gateway and OpenAPI from proto/.
+	@cd proto && PATH="$(TOOLS):$$PATH" buf lint && PATH="$(TOOLS):$$PATH" buf generate
+	@cd proto && "$(TOOLS)/openapiv3-merge" exchange/v1/exchange.openapi.json $(patsubst proto/%.proto,%.openapi.json,$(filter-out proto/exchange/%,$(PROTOS))) > onewindow.openapi.json
+	@# A bytes field is a JSON document on REST, except HttpBody's.
+	@cd proto && perl -0pi -e 's/"type": "string",\s*"format": "byte"(?!,\s*"description": "The HTTP)/"type": "object"/g' onewindow.openapi.json
+
+.PHONY: gen-check
+gen-check: gen
+	@git diff --exit-code --stat -- proto || { echo "generated code differs: run make gen and commit" >&2; exit 1; }
+
+.PHONY: tidy-check
+tidy-check:
+	@go mod tidy -diff || { echo "go.mod is not tidy: run go mod tidy" >&2; exit 1; }
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## Lint and formatting.
+	@"$(TOOLS)/golangci-lint" run ./...
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint ## Format.
+	@"$(TOOLS)/golangci-lint" fmt ./...
+
+.PHONY: vuln
+vuln: $(TOOLS)/govulncheck ## Known vulnerabilities (needs the vulnerability database over the network).
+	@"$(TOOLS)/govulncheck" ./...
+
+.PHONY: drill-kill
+drill-kill: build ## kill -9 the hub at 20 random points of the load and compare the counts.
+	@./bin/onewindow drill --rounds 20
+
+.PHONY: bench
+bench: build ## Print the figures of the README.
+	@./bin/onewindow bench
+
+.PHONY: clean
+clean: ## Remove what was built, not ./data.
+	@rm -rf bin .tools/bin .tools/kafka/target analytics/engine/node_modules
+
+# The tools are pinned in .tools/go.mod; each is built once, when a target needs it.
+$(TOOLS)/%: .tools/go.mod
+	@echo "building $*" >&2
+	@go build -C .tools -o bin/ $$(awk '/\/$*$$/ {print $$1; exit}' .tools/go.mod)
+	@touch $@
