@@ -1,0 +1,133 @@
+package exchange
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// RejectedTopic is the topic of rejected records of every resource.
+const RejectedTopic = "records.rejected"
+
+// RecordsTopicPrefix begins the name of every topic of accepted records.
+const RecordsTopicPrefix = "records."
+
+// TopicOf returns the topic of a resource: "records.<department>.<resource>".
+func TopicOf(resource string) string { return RecordsTopicPrefix + resource }
+
+// DepartmentOf returns the department code of a resource name
+// "<department>.<resource>".
+func DepartmentOf(resource string) string {
+	department, _, _ := strings.Cut(resource, ".")
+	return department
+}
+
+// Operation is what happened to a record at its source.
+type Operation string
+
+// The operations.
+const (
+	Upsert Operation = "upsert"
+	Delete Operation = "delete"
+)
+
+// Kind is what the analytics make of a resource's records.
+type Kind string
+
+// The kinds of resource.
+const (
+	Register  Kind = "register"
+	CaseEvent Kind = "case_event"
+	Rating    Kind = "rating"
+	Ticket    Kind = "ticket"
+)
+
+// Draft is a record on its way in, before the checks.
+type Draft struct {
+	// Key within the resource, at most 256 bytes.
+	Key       string
+	Operation Operation
+	// EventTime is when it became true at the source; it orders the versions of a key.
+	EventTime time.Time
+	// RecordedTime is when it was entered at the source; zero if unknown.
+	RecordedTime time.Time
+	// Payload is the text of a JSON object.
+	Payload []byte
+	// Raw is the row as the source gave it, kept when the record is rejected; nil means Payload.
+	Raw []byte
+	// Origin says where in the source the row lies, e.g. "residents-20251103.csv:17".
+	Origin string
+	// Findings are what the connector put right on the way, e.g. "FULL_WIDTH".
+	Findings []string
+	// Rejection is set by a connector that could not read the row (broken line, invalid bytes).
+	Rejection *Rejection
+}
+
+// Rejection says why a record was refused.
+type Rejection struct {
+	// Rule is machine-readable, e.g. "MISSING_FIELD".
+	Rule string
+	// Field is a JSON pointer or column name, if one field is to blame.
+	Field string
+	// Detail says what is wrong and what to do, without the value itself.
+	Detail string
+}
+
+// The rules by which records are rejected.
+const (
+	RuleMalformed    = "MALFORMED"     // broken line, not JSON, not an object
+	RuleEncoding     = "ENCODING"      // bytes that are not of the stated charset
+	RuleMissingField = "MISSING_FIELD" // a required field is absent or empty
+	RuleCheckDigit   = "CHECK_DIGIT"   // a USCC or citizen number with a wrong check digit
+	RuleSchema       = "SCHEMA"        // any other breach of the resource's schema
+	RuleColumn       = "COLUMN_CHANGED"
+	RuleKey          = "KEY" // no key, or one that is too long
+	RuleEventTime    = "EVENT_TIME"
+)
+
+// The findings on accepted records.
+const (
+	FindingFullWidth = "FULL_WIDTH" // full-width digits or letters were made half-width
+	FindingLate      = "LATE"       // entered later than the agreed delay after the event
+)
+
+// Record is an accepted record as it travels on its topic and is stored.
+type Record struct {
+	// ID is [RecordID]: 64 hexadecimal digits.
+	ID string
+	// Resource is "<department>.<resource>".
+	Resource string
+	// Source is "<department>/<connector>", or "<department>/push".
+	Source       string
+	Kind         Kind
+	Key          string
+	Operation    Operation
+	EventTime    time.Time
+	RecordedTime time.Time
+	Late         bool
+	// Payload is the text of a JSON object; empty for a delete.
+	Payload []byte
+}
+
+// RecordID is the deterministic id of a record: SHA-256 over resource, key,
+// operation, event time in microseconds and payload, each preceded by its
+// length, in hexadecimal. The same row in the same version has the same id
+// whichever way and however often it comes in.
+func RecordID(resource, key string, op Operation, eventTime time.Time, payload []byte) string {
+	h := sha256.New()
+	var length [8]byte
+	part := func(b []byte) {
+		binary.BigEndian.PutUint64(length[:], uint64(len(b)))
+		h.Write(length[:])
+		h.Write(b)
+	}
+	part([]byte(resource))
+	part([]byte(key))
+	part([]byte(op))
+	part(fmt.Append(nil, eventTime.UnixMicro()))
+	part(payload)
+	return hex.EncodeToString(h.Sum(nil))
+}
