@@ -1,0 +1,233 @@
+package licenses
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/onewindow/onewindow/exchange"
+	"github.com/onewindow/onewindow/exchange/access"
+	"github.com/onewindow/onewindow/exchange/bus"
+	"github.com/onewindow/onewindow/exchange/sqldb"
+	"github.com/onewindow/onewindow/signing"
+)
+
+const (
+	testType   = "11100000000013338W011"
+	marketUSCC = "11430000006122244L"
+	alice      = "11010519491231002X"
+	bob        = "440524188001010014"
+	baseURL    = "http://127.0.0.1:8080"
+)
+
+// env is a registry on real parts: a state database, the exchange's outbox on
+// the embedded broker, keys on disk. Only the clock is the test's own.
+type env struct {
+	*Registry
+	db       *sqldb.DB
+	keys     *signing.Keys
+	holdings *Holdings
+	clock    *clock
+}
+
+// clock is the real time, shifted.
+type clock struct{ shift atomic.Int64 }
+
+func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.shift.Load())) }
+func (c *clock) advance(d time.Duration) { c.shift.Add(int64(d)) }
+
+// onDatabases runs a test on every state database there is.
+func onDatabases(t *testing.T, test func(t *testing.T, e env)) {
+	t.Run("sqlite", func(t *testing.T) {
+		test(t, newEnv(t, "sqlite:"+filepath.Join(t.TempDir(), "state.db")))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		test(t, newEnv(t, postgresSchema(t)))
+	})
+}
+
+// postgresSchema makes a schema for one test and returns the URL that opens it.
+func postgresSchema(t *testing.T) string {
+	t.Helper()
+	base := os.Getenv("ONEWINDOW_TEST_POSTGRES")
+	if base == "" {
+		if os.Getenv("ONEWINDOW_TEST_REQUIRE") == "1" {
+			t.Fatal("ONEWINDOW_TEST_POSTGRES is not set: no PostgreSQL to test on")
+		}
+		t.Skip("ONEWINDOW_TEST_POSTGRES is not set: no PostgreSQL to test on")
+	}
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := sqldb.Open(t.Context(), base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "licenses_" + strings.ToLower(rand.Text()[:12])
+	if _, err := admin.ExecContext(t.Context(), `CREATE SCHEMA `+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := admin.ExecContext(context.Background(), `DROP SCHEMA `+name+` CASCADE`); err != nil {
+			t.Error(err)
+		}
+		if err := admin.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	query := u.Query()
+	query.Set("search_path", name)
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+func newEnv(t testing.TB, databaseURL string) env {
+	t.Helper()
+	return openEnv(t, databaseURL, t.TempDir())
+}
+
+// openEnv opens or reopens an environment whose files are in dir.
+func openEnv(t testing.TB, databaseURL, dir string) env {
+	t.Helper()
+	ctx := t.Context()
+	logger := slog.New(slog.DiscardHandler)
+	db, err := sqldb.Open(ctx, databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	topics, err := bus.Open(ctx, bus.Config{URL: "embedded:" + filepath.Join(dir, "bus"), Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := topics.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	keys, err := signing.OpenKeys(filepath.Join(dir, "keys"), []byte("a passphrase"), logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := env{db: db, keys: keys, clock: &clock{}}
+	e.holdings = NewHoldings(db, e.clock.now)
+	ex, err := exchange.New(ctx, exchange.Config{
+		DB: db, Topics: topics, Licenses: e.holdings, Logger: logger, Partitions: 1, Now: e.clock.now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	outbox, err := exchange.OpenOutbox(ctx, db, topics, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Registry, err = New(ctx, Config{
+		DB: db, Keys: keys, Outbox: outbox, Departments: ex, BaseURL: baseURL, Logger: logger, Now: e.clock.now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []exchange.Department{
+		{Code: "market", USCC: marketUSCC, Title: "市场监督管理局", Region: "430000"},
+		{Code: "water", USCC: "11330105002500287C", Title: "水利局", Region: "330105"},
+	} {
+		if err := ex.PutDepartment(ctx, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = e.PutType(ctx, Type{Code: testType, Title: "食品经营许可证", Disclosable: []string{"address", "phone"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func as(ctx context.Context, role access.Role, department string) context.Context {
+	return access.WithIdentity(ctx, access.Identity{Name: "test " + string(role), Role: role, Department: department})
+}
+
+// asMarket is the system of the department that issues in most tests.
+func asMarket(t testing.TB) context.Context { return as(t.Context(), access.Department, "market") }
+
+func testRequest(id string) Request {
+	return Request{
+		RequestID: id, Type: testType, Department: "market", Holder: alice, HolderName: "张三丰",
+		Claims: []byte(`{"scope":"热食类食品制售","address":"人民路 1 号","persons":12}`),
+	}
+}
+
+func (e env) mustIssue(t testing.TB, q Request) License {
+	t.Helper()
+	l, err := e.Issue(asMarket(t), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func (e env) mustChange(t testing.TB, number string, action Action) {
+	t.Helper()
+	if _, err := e.Change(asMarket(t), number, action, "现场检查不合格"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (e env) verdict(t testing.TB, token string) Verification {
+	t.Helper()
+	v, err := e.VerifyToken(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// events reads the outbox, which nobody relays in these tests, by number.
+func (e env) events(t testing.TB) map[string][]bus.Message {
+	t.Helper()
+	stored, err := collect(t.Context(), e.db, func(scan func(...any) error) (m bus.Message, err error) {
+		var body string
+		if err := scan(&body); err != nil {
+			return m, err
+		}
+		return m, json.Unmarshal([]byte(body), &m)
+	}, `SELECT message FROM outbox ORDER BY id`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := map[string][]bus.Message{}
+	for _, m := range stored {
+		events[string(m.Key)] = append(events[string(m.Key)], m)
+	}
+	return events
+}
+
+func header(m bus.Message, key string) string {
+	for _, h := range m.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+func (e env) number(t testing.TB, query string) (n int64) {
+	t.Helper()
+	if err := e.db.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+		t.Fatal(fmt.Errorf("%s: %w", query, err))
+	}
+	return n
+}
