@@ -26,9 +26,11 @@ const Each = "*"
 // Errors wrap [ErrSyntax] or are protojson's.
 func Unmarshal(data []byte, m proto.Message, set func(index int, doc []byte), path ...string) error {
 	kept := bytes.Clone(data)
-	rest := bytes.Clone(data)
 	type found struct{ index, start, end int }
 	var docs []found
+	// What is left to protojson has an empty string for each document.
+	var rest []byte
+	done := 0
 	s := &scanner{data: kept}
 	err := s.walk(path, 0, func(index, start, end int) error {
 		doc := kept[start:end]
@@ -39,16 +41,20 @@ func Unmarshal(data []byte, m proto.Message, set func(index int, doc []byte), pa
 			s.pos = start
 			return s.fault("a document that is not UTF-8")
 		}
-		// An empty string keeps the layout, so that protojson's positions stay true.
-		blank(rest[start:end])
+		rest = append(append(rest, kept[done:start]...), `""`...)
+		done = end
 		docs = append(docs, found{index, start, end})
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if err := protojson.Unmarshal(rest, m); err != nil {
-		return err
+	if err := protojson.Unmarshal(append(rest, kept[done:]...), m); err != nil {
+		// Once more in the caller's layout, so that the position in the error is the caller's.
+		for _, d := range docs {
+			blank(kept[d.start:d.end])
+		}
+		return protojson.Unmarshal(kept, m)
 	}
 	for _, d := range docs {
 		set(d.index, kept[d.start:d.end:d.end])

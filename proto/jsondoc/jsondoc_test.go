@@ -26,16 +26,16 @@ func TestPayloadKeepsItsText(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &got); err != nil {
 		t.Fatal(err)
 	}
-	if p := string(got.Records[0].Payload); p != payload {
+	if p := string(got.GetRecords()[0].GetPayload()); p != payload {
 		t.Errorf("payload became %s", p)
 	}
-	if got.Records[1].Payload != nil || got.Records[1].Operation != exchangev1.Operation_OPERATION_DELETE {
-		t.Errorf("second record: %v", got.Records[1])
+	if got.GetRecords()[1].GetPayload() != nil || got.GetRecords()[1].GetOperation() != exchangev1.Operation_OPERATION_DELETE {
+		t.Errorf("second record: %v", got.GetRecords()[1])
 	}
-	if string(got.Records[2].Payload) != "[1.50]" {
-		t.Errorf("third record: %v", got.Records[2])
+	if string(got.GetRecords()[2].GetPayload()) != "[1.50]" {
+		t.Errorf("third record: %v", got.GetRecords()[2])
 	}
-	if s := got.Records[0].EventTime.AsTime().UTC().String(); s != "2025-11-03 00:00:00 +0000 UTC" {
+	if s := got.GetRecords()[0].GetEventTime().AsTime().UTC().String(); s != "2025-11-03 00:00:00 +0000 UTC" {
 		t.Errorf("event time %s", s)
 	}
 	back, err := got.MarshalJSON()
@@ -141,9 +141,9 @@ func FuzzPushRecords(f *testing.F) {
 		if m.UnmarshalJSON(data) != nil {
 			return
 		}
-		for _, r := range m.Records {
-			if r.Payload != nil && (!json.Valid(r.Payload) || !bytes.Contains(data, r.Payload)) {
-				t.Fatalf("payload %q is not a document of the text", r.Payload)
+		for _, r := range m.GetRecords() {
+			if r.GetPayload() != nil && (!json.Valid(r.GetPayload()) || !bytes.Contains(data, r.GetPayload())) {
+				t.Fatalf("payload %q is not a document of the text", r.GetPayload())
 			}
 		}
 		text, err := m.MarshalJSON()
@@ -162,8 +162,8 @@ func FuzzIssueLicense(f *testing.F) {
 	f.Add([]byte(`{"claims":"","claims":{}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var m licensesv1.IssueLicenseRequest
-		if m.UnmarshalJSON(data) == nil && m.Claims != nil && !json.Valid(m.Claims) {
-			t.Fatalf("claims %q", m.Claims)
+		if m.UnmarshalJSON(data) == nil && m.GetClaims() != nil && !json.Valid(m.GetClaims()) {
+			t.Fatalf("claims %q", m.GetClaims())
 		}
 	})
 }

@@ -1,3 +1,5 @@
+// Package exchangev1 is the API of the sharing exchange, generated from
+// exchange.proto, and the JSON of its documents.
 package exchangev1
 
 import "github.com/onewindow/onewindow/proto/jsondoc"

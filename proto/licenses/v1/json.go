@@ -1,3 +1,5 @@
+// Package licensesv1 is the API of e-licences, generated from licenses.proto,
+// and the JSON of their documents.
 package licensesv1
 
 import "github.com/onewindow/onewindow/proto/jsondoc"

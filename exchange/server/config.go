@@ -1,0 +1,78 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/onewindow/onewindow/exchange/access"
+)
+
+// Config is what a [Server] needs beside its services.
+type Config struct {
+	// Logger is required.
+	Logger *slog.Logger
+	// Authenticator is required.
+	Authenticator Authenticator
+	// Metrics collects the figures and is served at /metrics; nil means a registry of the server's own.
+	Metrics *prometheus.Registry
+	// Console serves / and /assets/; nil means no pages.
+	Console http.Handler
+	// Parts are what /readyz asks.
+	Parts []Part
+	// Version is shown by /readyz.
+	Version string
+	// MaxBody is the largest REST body in bytes; 0 means 8 MiB.
+	MaxBody int64
+	// DrainTimeout is how long running calls may go on after the end was asked for; 0 means 15 s.
+	DrainTimeout time.Duration
+}
+
+// Authenticator finds out who is calling. It is asked once per call, may be
+// asked concurrently, and is not asked again when it fails. It returns
+// [access.ErrUnauthenticated] for a token that does not hold; any other error
+// means that it cannot tell now, and the call is answered Unavailable.
+type Authenticator interface {
+	Authenticate(ctx context.Context, token string) (access.Identity, error)
+}
+
+// Part is something the process cannot work without, e.g. the state database.
+type Part struct {
+	// Name as /readyz shows it, e.g. "topics".
+	Name string
+	// Check says in a few words what the part is ("embedded"), or why it does not work. Both are public: they must not
+	// hold a secret. It is called at most once a second, and given up after two seconds.
+	Check func(ctx context.Context) (detail string, err error)
+}
+
+// withDefaults returns the configuration with its zero values replaced, or
+// all its faults.
+func (c Config) withDefaults() (Config, error) {
+	var faults []error
+	if c.Logger == nil {
+		faults = append(faults, fmt.Errorf("%w: no logger", ErrConfig))
+	}
+	if c.Authenticator == nil {
+		faults = append(faults, fmt.Errorf("%w: no authenticator", ErrConfig))
+	}
+	if c.MaxBody < 0 || c.DrainTimeout < 0 {
+		faults = append(faults, fmt.Errorf("%w: a negative limit", ErrConfig))
+	}
+	for i, p := range c.Parts {
+		if p.Name == "" || p.Check == nil {
+			faults = append(faults, fmt.Errorf("%w: part %d has no name or no check", ErrConfig, i))
+		}
+	}
+	if c.Metrics == nil {
+		c.Metrics = prometheus.NewRegistry()
+	}
+	c.MaxBody = cmp.Or(c.MaxBody, 8<<20)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 15*time.Second)
+	return c, errors.Join(faults...)
+}

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	checkTimeout = 2 * time.Second
+	checkEvery   = time.Second
+)
+
+// readiness answers /readyz: 200 when every part works, else 503, with
+// {"status": "ready" | "not ready" | "stopping", "version": …, "parts":
+// [{"name": …, "ok": …, "detail": …}]}.
+type readiness struct {
+	parts    []Part
+	version  string
+	now      func() time.Time
+	stopping atomic.Bool
+
+	mu      sync.Mutex
+	checked time.Time
+	last    []partReport
+}
+
+type partReport struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+}
+
+type readyReport struct {
+	Status  string       `json:"status"`
+	Version string       `json:"version"`
+	Parts   []partReport `json:"parts"`
+}
+
+// ServeHTTP writes the report.
+func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	report := readyReport{Status: "ready", Version: r.version, Parts: r.check(req.Context())}
+	code := http.StatusOK
+	for _, p := range report.Parts {
+		if !p.OK {
+			report.Status, code = "not ready", http.StatusServiceUnavailable
+		}
+	}
+	if r.stopping.Load() {
+		report.Status, code = "stopping", http.StatusServiceUnavailable
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(report) // fails only when the caller has gone
+}
+
+// check asks every part at the same time, at most once a second whoever and
+// however many ask, since no token is needed for it.
+func (r *readiness) check(ctx context.Context) []partReport {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last != nil && r.now().Sub(r.checked) < checkEvery {
+		return r.last
+	}
+	// The answer is for everybody, so it must not end with the one who asked.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
+	defer cancel()
+	reports := make([]partReport, len(r.parts))
+	done := make(chan int, len(r.parts))
+	for i, p := range r.parts {
+		reports[i] = partReport{Name: p.Name, Detail: "no answer within " + checkTimeout.String()}
+	}
+	results := make([]partReport, len(r.parts))
+	for i, p := range r.parts {
+		go func() {
+			detail, err := p.Check(ctx)
+			if err != nil {
+				detail = err.Error()
+			}
+			results[i] = partReport{Name: p.Name, OK: err == nil, Detail: detail}
+			done <- i
+		}()
+	}
+	for range r.parts {
+		select {
+		case i := <-done:
+			reports[i] = results[i]
+		case <-ctx.Done():
+		}
+	}
+	r.checked, r.last = r.now(), reports
+	return reports
+}

@@ -1,0 +1,33 @@
+package server
+
+import (
+	"context"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"github.com/onewindow/onewindow/exchange/access"
+)
+
+// Service is what a domain package gives to the server: its gRPC service, the
+// REST gateway to it, who may call each method, and how its errors cross the
+// border. It is data, not behaviour: the domain's grpc.go builds one.
+type Service struct {
+	// Register adds the implementation to the gRPC server.
+	Register func(grpc.ServiceRegistrar)
+	// Gateway adds the REST routes; they call back over conn.
+	Gateway func(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error
+	// Access has one entry for every full method name ("/exchange.v1.SharingService/PushRecords").
+	Access map[string]access.Policy
+	// Errors are tried in order; the first whose Err matches by errors.Is wins.
+	Errors []ErrorRule
+}
+
+// ErrorRule maps a sentinel error of a domain to the API.
+type ErrorRule struct {
+	Err  error
+	Code codes.Code
+	// Reason is the machine-readable name in UPPER_SNAKE_CASE, e.g. "RESOURCE_UNKNOWN".
+	Reason string
+}
