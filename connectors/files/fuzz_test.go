@@ -1,0 +1,109 @@
+package files
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzSplit compares rows with encoding/csv: what it reads is read alike, what it refuses is refused.
+func FuzzSplit(f *testing.F) {
+	for _, seed := range []string{`a,b`, `"a,""b""",`, "\"a\r\nb\",c", `a"b,c`, `"a"b`, `"a`, `,,`, `""`, "\"\r\r\n\""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		row, err := (&lines{r: strings.NewReader(text)}).peek()
+		if err != nil || row.open || row.size != len(text) || len(row.bytes) == 0 || !utf8.ValidString(text) {
+			return // not one row
+		}
+		r := csv.NewReader(strings.NewReader(text))
+		r.FieldsPerRecord = -1
+		want, err := r.ReadAll()
+		got, gotErr := split(nil, string(row.bytes), ',')
+		switch {
+		case (err == nil) != (gotErr == nil):
+			t.Fatalf("%q: %v; encoding/csv says %v", text, gotErr, err)
+		case err == nil && (len(want) != 1 || !reflect.DeepEqual(got, want[0])):
+			t.Fatalf("%q: %q; encoding/csv reads %q", text, got, want)
+		}
+	})
+}
+
+// FuzzFile reads any bytes as a file, and once more from every position; both must agree and end.
+func FuzzFile(f *testing.F) {
+	for _, seed := range []string{
+		"id,name,updated_at\n1,a,x\n2,\"b\nb\",y\n", "id,name,updated_at\n1,\"a,x\n2,b,y\n\x1a", "\xef\xbb\xbfid,name,updated_at\r\n\r\n,,\r\n",
+		"id,name,updated_at\n1,\xd5\x5c,x\n2,\x84\x31\xa4\x37,y\n3,\xff,z\n", "\"\n\"\"\n\n", "\n\n",
+	} {
+		f.Add([]byte(seed), uint8(0))
+		f.Add([]byte(seed), uint8(1))
+	}
+	f.Fuzz(func(t *testing.T, content []byte, which uint8) {
+		content = append(content, '\n')
+		charset := []string{charsetGBK, charsetGB18030, charsetUTF8}[which%3]
+		dir := t.TempDir()
+		put(t, dir, "rows-1.csv", string(content))
+		def := definition(dir, charset)
+		def.Batch = 1
+		src := opened(t, def, nil, nil)
+		rows := drain(t, src)
+		for _, row := range rows {
+			if (row.Rejection == nil) != (len(row.Values) == 3) || !bytes.Contains(content, row.Raw) && row.Rejection == nil {
+				t.Fatalf("row %+v of %q", row, content)
+			}
+			for _, v := range row.Values {
+				if !utf8.ValidString(v.Text) {
+					t.Fatalf("value %q of %q", v.Text, content)
+				}
+			}
+		}
+		if len(rows) == 0 {
+			return
+		}
+		again := opened(t, def, nil, nil)
+		var position json.RawMessage
+		for position == nil {
+			if batch, err := again.Read(t.Context()); err == nil {
+				position = batch.Position
+			}
+		}
+		rest := drain(t, opened(t, def, position, nil))
+		if len(rest) != len(rows)-1 {
+			t.Fatalf("%d rows behind the first of %d in %q", len(rest), len(rows), content)
+		}
+		for i, row := range rest {
+			if row.Origin != rows[i+1].Origin || !bytes.Equal(row.Raw, rows[i+1].Raw) {
+				t.Fatalf("row %d is %s %q; was %s %q", i, row.Origin, row.Raw, rows[i+1].Origin, rows[i+1].Raw)
+			}
+		}
+	})
+}
+
+// FuzzDecode checks that decoding gives valid UTF-8, keeps what was there, and leaves valid UTF-8 as it is.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{"你好", "\xc4\xe3\xba\xc3", "\x82\x30\x84\x35", "\x82\x3a\x81\x30", "\xd5\x5c\xff", "\x84\x31\xa4\x37"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		for _, name := range []string{charsetGBK, charsetGB18030, charsetUTF8} {
+			c := newCharset(name)
+			text, valid := c.decode([]byte("x"), src)
+			if text[0] != 'x' || !utf8.Valid(text) {
+				t.Fatalf("%s %q decoded as %q", name, src, text)
+			}
+			if !valid {
+				continue
+			}
+			if again, ok := c.decode(nil, src); !ok || !bytes.Equal(again, text[1:]) {
+				t.Fatalf("%s %q decoded as %q and then as %q", name, src, text[1:], again)
+			}
+			if name == charsetUTF8 && !bytes.Equal(text[1:], src) {
+				t.Fatalf("UTF-8 %q became %q", src, text[1:])
+			}
+		}
+	})
+}

@@ -1,0 +1,181 @@
+package connectors
+
+import (
+	"strings"
+	"time"
+	_ "time/tzdata" // Asia/Shanghai on machines without a time zone database
+)
+
+// civil is a date and time of day as it is written, before a zone is applied.
+type civil struct {
+	year, month, day     int
+	hour, minute, second int
+	nano                 int
+	// offset east of UTC, if zoned
+	zoned  bool
+	offset time.Duration
+}
+
+// parseInstant reads a time as databases and people write it:
+//
+//	2025-11-03T08:05:00.123456+08:00   RFC 3339, also with a space, +08 or +0800
+//	2025-11-03 08:05[:00[.123]]        also with / or . between the numbers, 2025/1/3 8:05
+//	2025-11-03                         midnight
+//	20251103, 20251103080500
+//
+// Without an offset it is a time of zone; before 1901, when zones followed the
+// sun, of UTC+8 if the zone is Asia/Shanghai, because such times are
+// placeholders like 1900-01-01 and must not be moved by 5 minutes and 43 seconds.
+func parseInstant(text string, zone *time.Location) (time.Time, bool) {
+	c, ok := parseCivil(text)
+	if !ok {
+		return time.Time{}, false
+	}
+	return c.in(zone), true
+}
+
+func (c civil) in(zone *time.Location) time.Time {
+	switch {
+	case c.zoned:
+		return time.Date(c.year, time.Month(c.month), c.day, c.hour, c.minute, c.second, c.nano, time.UTC).Add(-c.offset)
+	case c.year < 1901 && zone.String() == defaultTimezone:
+		zone = chinaStandard()
+	}
+	return time.Date(c.year, time.Month(c.month), c.day, c.hour, c.minute, c.second, c.nano, zone)
+}
+
+// chinaStandard is UTC+8 throughout history, the offset of times in payloads.
+func chinaStandard() *time.Location { return time.FixedZone("", 8*60*60) }
+
+// appendDate appends "YYYY-MM-DD" with quotes. The date is taken as it is
+// written; only a time with an offset is first brought to zone.
+func appendDate(dst []byte, text string, zone *time.Location) ([]byte, bool) {
+	c, ok := parseCivil(text)
+	if !ok {
+		return dst, false
+	}
+	if c.zoned {
+		local := c.in(zone).In(zone)
+		c.year, c.month, c.day = local.Year(), int(local.Month()), local.Day()
+	}
+	const digit = "0123456789"
+	two := func(prefix string, n int) {
+		dst = append(append(dst, prefix...), digit[n/10%10], digit[n%10])
+	}
+	two(`"`, c.year/100)
+	two("", c.year%100)
+	two("-", c.month)
+	two("-", c.day)
+	return append(dst, '"'), true
+}
+
+func parseCivil(text string) (civil, bool) {
+	s := reader{rest: text, ok: len(text) <= 40}
+	var c civil
+	switch n := digits(text); n {
+	case 8, 14:
+		c.year, c.month, c.day = s.number(4, 4), s.number(2, 2), s.number(2, 2)
+		if n == 14 {
+			c.hour, c.minute, c.second = s.number(2, 2), s.number(2, 2), s.number(2, 2)
+			s.zone(&c)
+		}
+	default:
+		c.year = s.number(4, 4)
+		separator := s.one("-/.")
+		c.month = s.number(1, 2)
+		s.one(separator)
+		c.day = s.number(1, 2)
+		s.clock(&c)
+	}
+	if !s.ok || s.rest != "" {
+		return civil{}, false
+	}
+	day := time.Date(c.year, time.Month(c.month), c.day, 0, 0, 0, 0, time.UTC)
+	exists := c.year > 0 && day.Year() == c.year && int(day.Month()) == c.month && day.Day() == c.day
+	return c, exists && c.hour < 24 && c.minute < 60 && c.second < 60 && c.offset.Abs() < 24*time.Hour
+}
+
+// reader takes a text apart from the left; after the first mismatch ok is false.
+type reader struct {
+	rest string
+	ok   bool
+}
+
+func (s *reader) number(low, high int) int {
+	n := min(digits(s.rest), high)
+	if n < low {
+		s.ok = false
+	}
+	value := 0
+	for i := range n {
+		value = value*10 + int(s.rest[i]-'0')
+	}
+	s.rest = s.rest[n:]
+	return value
+}
+
+// one takes one character of set.
+func (s *reader) one(set string) string {
+	if s.rest == "" || set == "" || strings.IndexByte(set, s.rest[0]) < 0 {
+		s.ok = false
+		return ""
+	}
+	c := s.rest[:1]
+	s.rest = s.rest[1:]
+	return c
+}
+
+func (s *reader) next(set string) bool {
+	return s.rest != "" && strings.IndexByte(set, s.rest[0]) >= 0
+}
+
+// clock reads an optional time of day with an optional offset.
+func (s *reader) clock(c *civil) {
+	if s.rest == "" {
+		return
+	}
+	s.one("T ")
+	s.rest = strings.TrimLeft(s.rest, " ")
+	c.hour = s.number(1, 2)
+	s.one(":")
+	c.minute = s.number(2, 2)
+	if s.next(":") {
+		s.one(":")
+		c.second = s.number(2, 2)
+		if s.next(".,") {
+			s.one(".,")
+			n := digits(s.rest)
+			c.nano = s.number(1, 9)
+			for ; n < 9; n++ {
+				c.nano *= 10
+			}
+		}
+	}
+	s.zone(c)
+}
+
+// zone reads an optional offset: Z, +08, +0800, +08:00.
+func (s *reader) zone(c *civil) {
+	s.rest = strings.TrimLeft(s.rest, " ")
+	switch {
+	case s.rest == "":
+	case s.next("Zz"):
+		s.one("Zz")
+		c.zoned = true
+	default:
+		sign := s.one("+-")
+		c.zoned = true
+		c.offset = time.Duration(s.number(2, 2)) * time.Hour
+		if s.next(":") {
+			s.one(":")
+		}
+		if s.rest != "" {
+			minutes := s.number(2, 2)
+			s.ok = s.ok && minutes < 60
+			c.offset += time.Duration(minutes) * time.Minute
+		}
+		if sign == "-" {
+			c.offset = -c.offset
+		}
+	}
+}
