@@ -29,7 +29,7 @@ type Rejected struct {
 
 func rejectedID(resource, source, origin string, raw []byte) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%d:%s%d:%s%d:%s", len(resource), resource, len(source), source, len(origin), origin)
+	h.Write(fmt.Appendf(nil, "%d:%s%d:%s%d:%s", len(resource), resource, len(source), source, len(origin), origin))
 	h.Write(raw)
 	return hex.EncodeToString(h.Sum(nil))
 }

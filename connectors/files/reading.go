@@ -203,10 +203,9 @@ func (r *reading) skipLong() error {
 	return nil
 }
 
-// batch returns up to limit rows; end says that the file is read.
-func (r *reading) batch(ctx context.Context, limit int) (rows []connectors.Row, end bool, err error) {
-	size := 0
-	for len(rows) < limit && size < connectors.MaxBatchBytes {
+// batch returns up to limit rows, and no more once they have size bytes; end says that the file is read.
+func (r *reading) batch(ctx context.Context, limit, size int) (rows []connectors.Row, end bool, err error) {
+	for len(rows) < limit && size > 0 {
 		if len(rows)%512 == 0 && ctx.Err() != nil {
 			return nil, false, ctx.Err()
 		}
@@ -229,7 +228,7 @@ func (r *reading) batch(ctx context.Context, limit int) (rows []connectors.Row, 
 			return nil, false, err
 		}
 		rows = append(rows, made)
-		size += len(made.Raw)
+		size -= len(made.Raw)
 	}
 	return rows, false, nil
 }

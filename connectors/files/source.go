@@ -32,6 +32,7 @@ type source struct {
 	// checked is the state of the file in position when the part before Offset was last seen to be what was read.
 	checked fileState
 	reading *reading // nil between files
+	queue   []string // names that the last poll found and that are still to be begun
 
 	// What earlier polls saw; kept when the source is opened again.
 	sightings map[string]sighting
@@ -85,6 +86,7 @@ func (s *source) Open(_ context.Context, after json.RawMessage) error {
 	if at != s.position { // else what is known of the file still holds, and need not be hashed again
 		s.position, s.checked = at, fileState{}
 	}
+	s.queue = nil
 	s.opened = true
 	return root.Close()
 }
@@ -110,28 +112,32 @@ func (s *source) Close(context.Context) error {
 	return file.Close()
 }
 
-// Read returns rows of the file at hand, or of the next one that is complete.
+// Read returns rows of the file at hand and of those behind it that are
+// complete: a year of small nightly files makes few batches.
 func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 	if !s.opened {
 		return connectors.Batch{}, fmt.Errorf("%w: %s is not open", connectors.ErrNotConnected, s.def.Name)
 	}
-	if s.reading == nil {
-		if err := s.next(ctx); err != nil {
+	var rows []connectors.Row
+	moved, size := false, 0
+	for len(rows) < s.def.Batch && size < connectors.MaxBatchBytes {
+		if s.reading == nil {
+			err := s.next(ctx)
+			if err != nil && moved {
+				break // it comes again with the next call, after these rows
+			}
+			if err != nil {
+				return connectors.Batch{}, err
+			}
+		}
+		more, err := s.readFile(ctx, s.def.Batch-len(rows), connectors.MaxBatchBytes-size)
+		if err != nil {
 			return connectors.Batch{}, err
 		}
-	}
-	rows, end, err := s.reading.batch(ctx, s.def.Batch)
-	if err != nil {
-		return connectors.Batch{}, err
-	}
-	s.position = s.reading.position()
-	if end {
-		s.checked = s.reading.state
-		err := s.reading.file.Close()
-		s.reading = nil
-		if err != nil {
-			return connectors.Batch{}, fmt.Errorf("%w: file %q: %w", connectors.ErrNotConnected, s.position.File, err)
+		for i := range more {
+			size += len(more[i].Raw)
 		}
+		rows, moved = append(rows, more...), true
 	}
 	encoded, err := json.Marshal(s.position)
 	if err != nil {
@@ -140,31 +146,59 @@ func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 	return connectors.Batch{Rows: rows, Position: encoded}, nil
 }
 
+// readFile returns up to limit rows, and about size bytes, of the file at hand and closes it at its end.
+func (s *source) readFile(ctx context.Context, limit, size int) ([]connectors.Row, error) {
+	rows, end, err := s.reading.batch(ctx, limit, size)
+	if err != nil {
+		return nil, err
+	}
+	s.position = s.reading.position()
+	if !end {
+		return rows, nil
+	}
+	s.checked = s.reading.state
+	err = s.reading.file.Close()
+	s.reading = nil
+	if err != nil {
+		return nil, fmt.Errorf("%w: file %q: %w", connectors.ErrNotConnected, s.position.File, err)
+	}
+	return rows, nil
+}
+
 // next begins the next complete file, in the order of names. It answers
 // ErrCaughtUp if there is none, or ErrRefused if all that is left are files
-// whose names come too late.
+// whose names come too late. The folder is looked at when the files that were
+// seen last time are used up.
 func (s *source) next(ctx context.Context) error {
 	root, err := s.folder()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	names, late, err := s.poll(root)
-	if err != nil {
-		return err
+	var late []string
+	if len(s.queue) == 0 {
+		if s.queue, late, err = s.poll(root); err != nil {
+			return err
+		}
 	}
-	for _, name := range names {
+	for len(s.queue) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		name := s.queue[0]
+		s.queue = s.queue[1:]
 		seen := s.sightings[name]
 		if name == s.position.File && seen.size == s.position.Offset && seen.fileState == s.checked {
 			continue
 		}
 		if !seen.twice {
+			s.queue = nil
 			return connectors.ErrCaughtUp
 		}
 		begun, err := s.begin(ctx, root, name, seen)
+		if err != nil {
+			s.queue = nil
+		}
 		if begun || err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -16,7 +15,7 @@ const benchTopic = "bench"
 
 func benchBus(b *testing.B) *Bus {
 	b.Helper()
-	bus, err := Open(b.Context(), Config{URL: "embedded:" + b.TempDir(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	bus, err := Open(b.Context(), Config{URL: "embedded:" + b.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 	b.transport = &kafka.Transport{ClientID: "onewindow", MetadataTTL: metadataTTL, DialTimeout: requestTimeout}
 	var addr net.Addr
 	if to.dir != "" {
-		if b.embedded, err = startBroker(to.dir, cfg.MaxLogBytes, cfg.Logger); err != nil {
+		if b.embedded, err = startBroker(ctx, to.dir, cfg.MaxLogBytes, cfg.Logger); err != nil {
 			return nil, err
 		}
 		b.transport.Dial = b.embedded.dial

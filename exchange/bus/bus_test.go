@@ -382,7 +382,7 @@ func testKcat(t *testing.T, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), kcat, "-C", "-b", address, "-t", topic, "-o", "beginning", "-e", "-q", "-f", `%k|%s|%h\n`) //nolint:gosec // a test's own arguments
+	cmd := exec.CommandContext(t.Context(), kcat, "-C", "-b", address, "-t", topic, "-o", "beginning", "-e", "-q", "-f", `%k|%s|%h\n`)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("kcat: %v: %s", err, out)

@@ -41,7 +41,7 @@ type broker struct {
 	measured time.Time // when
 }
 
-func startBroker(dir string, maxBytes int64, logger *slog.Logger) (*broker, error) {
+func startBroker(ctx context.Context, dir string, maxBytes int64, logger *slog.Logger) (*broker, error) {
 	// The log holds citizens' data.
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("bus: folder of the embedded log: %w", err)
@@ -68,7 +68,7 @@ func startBroker(dir string, maxBytes int64, logger *slog.Logger) (*broker, erro
 		return nil, fmt.Errorf("bus: embedded log in %s: %w", dir, err)
 	}
 	if n := br.log.truncated.Load(); n > 0 {
-		logger.Warn("embedded log was cut at start; normal once per partition after a crash, otherwise records are lost", slog.String("folder", dir), slog.Int64("files", n))
+		logger.WarnContext(ctx, "embedded log was cut at start; normal once per partition after a crash, otherwise records are lost", slog.String("folder", dir), slog.Int64("files", n))
 	}
 	return br, nil
 }
@@ -151,5 +151,5 @@ func (l *brokerLog) Logf(level kfake.LogLevel, format string, args ...any) {
 	if strings.Contains(format, "truncating") {
 		l.truncated.Add(1)
 	}
-	l.logger.Warn("embedded broker", slog.String("detail", fmt.Sprintf(format, args...)))
+	l.logger.WarnContext(context.Background(), "embedded broker", slog.String("detail", fmt.Sprintf(format, args...)))
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -62,7 +61,7 @@ const (
 // killOne starts a process that publishes into dir, and kills it after some acknowledgements.
 func killOne(t *testing.T, dir string, round int, acked map[Position]string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this test binary
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), "BUS_TEST_CHILD="+dir, fmt.Sprintf("BUS_TEST_ROUND=%d", round))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -102,7 +101,7 @@ func killOne(t *testing.T, dir string, round int, acked map[Position]string) {
 
 // publishForever is the process to be killed. It prints what was acknowledged.
 func publishForever(dir string) error {
-	b, err := Open(context.Background(), Config{URL: "embedded:" + dir, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	b, err := Open(context.Background(), Config{URL: "embedded:" + dir, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}

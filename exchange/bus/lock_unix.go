@@ -15,7 +15,7 @@ import (
 // It answers ErrInUse if somebody has it.
 func lockFolder(dir string) (*os.File, error) {
 	path := filepath.Join(dir, "lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator's own folder
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("bus: lock file: %w", err)
 	}
@@ -23,7 +23,7 @@ func lockFolder(dir string) (*os.File, error) {
 		defer f.Close() //nolint:errcheck // nothing was written
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			holder := make([]byte, 32)
-			n, _ := f.ReadAt(holder, 0) //nolint:errcheck // only for the message
+			n, _ := f.ReadAt(holder, 0)
 			return nil, fmt.Errorf("%w: the embedded log in %s is open in process %s; stop that one, or give this one another folder",
 				ErrInUse, dir, strings.TrimSpace(string(holder[:n])))
 		}

@@ -105,7 +105,7 @@ func readSQLite(t *testing.T, path string, s *source) []found {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err says it
+	defer rows.Close()
 	var list []found
 	for rows.Next() {
 		if err := rows.Scan(pointers...); err != nil {

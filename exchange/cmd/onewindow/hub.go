@@ -1,0 +1,377 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/onewindow/onewindow/analytics"
+	"github.com/onewindow/onewindow/analytics/engine"
+	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/connectors/files"
+	"github.com/onewindow/onewindow/connectors/httpapi"
+	"github.com/onewindow/onewindow/connectors/sqltable"
+	"github.com/onewindow/onewindow/exchange"
+	"github.com/onewindow/onewindow/exchange/access"
+	"github.com/onewindow/onewindow/exchange/bus"
+	"github.com/onewindow/onewindow/exchange/console"
+	"github.com/onewindow/onewindow/exchange/server"
+	"github.com/onewindow/onewindow/exchange/sqldb"
+	"github.com/onewindow/onewindow/licenses"
+	"github.com/onewindow/onewindow/signing"
+)
+
+// hub is what one process opens and runs: all of it, or the parts that its
+// roles need.
+type hub struct {
+	cfg    Config
+	logger *slog.Logger
+
+	db       *sqldb.DB
+	topics   *bus.Bus
+	engine   *engine.Engine
+	store    *analytics.Store
+	outbox   *exchange.Outbox
+	exchange *exchange.Exchange
+	registry *licenses.Registry
+	keys     *signing.Keys
+	tokens   *access.Tokens
+	runner   *connectors.Runner
+
+	closers []closer // in the order of opening
+}
+
+type closer struct {
+	name  string
+	close func() error
+}
+
+// openHub opens what the roles of cfg need, in the order of dependence. What
+// was opened is closed again when a later part fails.
+func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (*hub, error) {
+	h := &hub{cfg: cfg, logger: logger}
+	if err := h.open(ctx); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	return h, nil
+}
+
+func (h *hub) open(ctx context.Context) error {
+	if err := os.MkdirAll(h.cfg.Data, 0o750); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	if h.cfg.ClickHouse == embedded {
+		if err := h.openEngine(ctx); err != nil {
+			return err
+		}
+	}
+	if h.engineOnly() {
+		return nil
+	}
+	if err := h.openStores(ctx); err != nil {
+		return err
+	}
+	return h.openDomain(ctx)
+}
+
+// engineOnly says whether the process does nothing but serve the engine.
+func (h *hub) engineOnly() bool { return len(h.cfg.Roles) == 1 && h.cfg.has(roleEngine) }
+
+func (h *hub) openEngine(ctx context.Context) error {
+	executable, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	// bin/onewindow stands beside analytics/ in a checkout.
+	checkout := filepath.Dir(filepath.Dir(executable))
+	library, err := engine.FindLibrary(os.Getenv("ONEWINDOW_LIBCHDB"),
+		filepath.Dir(executable), filepath.Join(checkout, "analytics", "engine"), filepath.Join("analytics", "engine"))
+	if err != nil {
+		return err
+	}
+	h.engine, err = engine.Open(ctx, engine.Config{Library: library, Dir: filepath.Join(h.cfg.Data, "clickhouse"), Logger: h.logger})
+	if err != nil {
+		return err
+	}
+	h.closing("engine", h.engine.Close)
+	return nil
+}
+
+// openStores opens the state database, the topics and the analytical store.
+func (h *hub) openStores(ctx context.Context) (err error) {
+	if h.db, err = sqldb.Open(ctx, h.cfg.databaseURL()); err != nil {
+		return err
+	}
+	h.closing("state database", h.db.Close)
+	if h.topics, err = bus.Open(ctx, bus.Config{URL: h.cfg.topicsURL(), Logger: h.logger}); err != nil {
+		return err
+	}
+	h.closing("topics", h.topics.Close)
+	options, database, err := h.clickHouse()
+	if err != nil {
+		return err
+	}
+	h.store, err = analytics.Open(ctx, analytics.Config{
+		ClickHouse: options, Database: database, State: h.db, Feed: h.topics, Logger: h.logger, TrimStored: true,
+	})
+	if err != nil {
+		return err
+	}
+	h.closing("analytics", h.store.Close)
+	return nil
+}
+
+// clickHouse returns how the client reaches ClickHouse: in process, or by URL.
+func (h *hub) clickHouse() (clickhouse.Options, string, error) {
+	if h.engine != nil {
+		return clickhouse.Options{
+			Protocol: clickhouse.HTTP, Addr: []string{"engine.invalid:8123"},
+			TransportFunc: func(*http.Transport) (http.RoundTripper, error) { return h.engine.RoundTripper(), nil },
+		}, "onewindow", nil
+	}
+	u, err := url.Parse(h.cfg.ClickHouse)
+	if err != nil {
+		return clickhouse.Options{}, "", fmt.Errorf("clickhouse: %w", err)
+	}
+	options := clickhouse.Options{Protocol: clickhouse.HTTP, Addr: []string{u.Host}, Auth: clickhouse.Auth{Username: u.User.Username()}}
+	if u.Scheme == "https" {
+		options.TLS = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
+	}
+	if file := h.cfg.ClickHousePasswordFile; file != "" {
+		password, err := os.ReadFile(file)
+		if err != nil {
+			return clickhouse.Options{}, "", fmt.Errorf("clickhouse_password_file: %w", err)
+		}
+		options.Auth.Password = strings.TrimSpace(string(password))
+	}
+	database := strings.Trim(u.Path, "/")
+	if database == "" {
+		database = "onewindow"
+	}
+	return options, database, nil
+}
+
+// openDomain builds the exchange, the licences and the connectors.
+func (h *hub) openDomain(ctx context.Context) (err error) {
+	passphrase, err := h.passphrase()
+	if err != nil {
+		return err
+	}
+	if h.keys, err = signing.OpenKeys(filepath.Join(h.cfg.Data, "keys"), passphrase, h.logger); err != nil {
+		return err
+	}
+	if h.tokens, err = access.NewTokens(ctx, h.db); err != nil {
+		return err
+	}
+	if err := h.tokens.EnsureSample(ctx, h.tokenDir(), sampleIdentities()...); err != nil {
+		return err
+	}
+	if err := h.topics.EnsureTopic(ctx, licenses.EventsTopic, bus.TopicOptions{Partitions: 1, Retention: -1}); err != nil {
+		return err
+	}
+	if h.outbox, err = exchange.OpenOutbox(ctx, h.db, h.topics, h.logger); err != nil {
+		return err
+	}
+	holdings := licenses.NewHoldings(h.db, time.Now)
+	h.exchange, err = exchange.New(ctx, exchange.Config{
+		DB: h.db, Topics: h.topics, Records: h.store, Licenses: holdings, Logger: h.logger, Partitions: h.cfg.Partitions, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	h.registry, err = licenses.New(ctx, licenses.Config{
+		DB: h.db, Keys: h.keys, Outbox: h.outbox, Departments: h.exchange, BaseURL: h.cfg.BaseURL, Logger: h.logger, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	h.runner, err = connectors.NewRunner(connectors.RunnerConfig{
+		DB: h.db, Publisher: h.exchange, Logger: h.logger, Kinds: sourceKinds(),
+	})
+	return err
+}
+
+// sourceKinds has the constructor of every kind of source.
+func sourceKinds() map[string]connectors.Constructor {
+	return map[string]connectors.Constructor{"sql": sqltable.New, "files": files.New, "http": httpapi.New}
+}
+
+// sampleIdentities are the callers that the first start makes tokens for.
+func sampleIdentities() []access.Identity {
+	return []access.Identity{
+		{Name: "administrator", Role: access.Administrator},
+		{Name: "sample department", Role: access.Department, Department: "market"},
+		{Name: "sample clerk", Role: access.Clerk},
+		{Name: "sample analyst", Role: access.Analyst},
+	}
+}
+
+// tokenDir is where the first start puts the tokens.
+func (h *hub) tokenDir() string { return filepath.Join(h.cfg.Data, "tokens") }
+
+// passphrase reads the passphrase that seals the keys, or makes one at the
+// first start. The file is written whole before it gets its name: a key sealed
+// with a passphrase that a crash then lost could not be opened again.
+func (h *hub) passphrase() ([]byte, error) {
+	file := h.cfg.PassphraseFile
+	if file == "" {
+		file = filepath.Join(h.cfg.Data, "keys.passphrase")
+		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+			random := make([]byte, 32)
+			_, _ = rand.Read(random) // never fails: crypto/rand aborts instead
+			if err := writeFileDurably(file, []byte(base64.RawURLEncoding.EncodeToString(random)+"\n")); err != nil {
+				return nil, fmt.Errorf("make a passphrase for the signing keys: %w", err)
+			}
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("passphrase_file: %w", err)
+	}
+	passphrase := strings.TrimSpace(string(text))
+	if passphrase == "" {
+		return nil, fmt.Errorf("passphrase_file %s is empty: put the passphrase of the signing keys into it", file)
+	}
+	return []byte(passphrase), nil
+}
+
+// writeFileDurably puts data into a file, mode 0600, that after a crash either
+// is not there or is whole.
+func writeFileDurably(name string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	if err := os.Rename(f.Name(), name); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func (h *hub) closing(name string, fn func() error) {
+	h.closers = append(h.closers, closer{name, fn})
+}
+
+// close closes what was opened, last first.
+func (h *hub) close() error {
+	var errs []error
+	for _, c := range slices.Backward(h.closers) {
+		if err := c.close(); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", c.name, err))
+		}
+	}
+	h.closers = nil
+	return errors.Join(errs...)
+}
+
+// run runs the roles until ctx ends or one of them cannot go on: the API
+// drains first, then the connectors and the sink finish what they have in
+// hand. ready is called once the listeners are open.
+func (h *hub) run(ctx context.Context, defs []connectors.Definition, ready func()) error {
+	frontCtx, stopFront := context.WithCancel(ctx)
+	defer stopFront()
+	backCtx, stopBack := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBack()
+	var back errgroup.Group
+	background := func(run func(ctx context.Context) error) {
+		back.Go(func() error {
+			defer stopFront() // none of them ends by itself unless it fails
+			return run(backCtx)
+		})
+	}
+	if h.outbox != nil {
+		background(h.outbox.Run)
+	}
+	if h.cfg.has(roleSink) {
+		background(func(ctx context.Context) error { return h.store.RunSink(ctx, h.topics) })
+	}
+	if h.cfg.has(roleConnectors) && len(defs) > 0 {
+		background(func(ctx context.Context) error { return h.runner.Run(ctx, defs) })
+	}
+	front, serving := errgroup.WithContext(frontCtx)
+	err := h.serve(serving, front)
+	if err == nil {
+		ready()
+		<-serving.Done()
+	}
+	stopFront()
+	err = errors.Join(err, front.Wait())
+	stopBack()
+	return errors.Join(err, back.Wait())
+}
+
+// serve opens the listeners of the roles and serves them in group.
+func (h *hub) serve(ctx context.Context, group *errgroup.Group) error {
+	if h.cfg.has(roleAPI) {
+		api, err := h.newServer()
+		if err != nil {
+			return err
+		}
+		grpcListener, err := server.Listen(ctx, h.cfg.Listen.GRPC)
+		if err != nil {
+			return err
+		}
+		restListener, err := server.Listen(ctx, h.cfg.Listen.REST)
+		if err != nil {
+			return errors.Join(err, grpcListener.Close())
+		}
+		group.Go(func() error { return api.Serve(ctx, grpcListener, restListener) })
+	}
+	if h.cfg.has(roleEngine) {
+		listener, err := server.Listen(ctx, h.cfg.Listen.Engine)
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return serveHTTP(ctx, listener, h.engine) })
+	}
+	return nil
+}
+
+// newServer builds the API from the domains.
+func (h *hub) newServer() (*server.Server, error) {
+	return server.New(server.Config{
+		Logger: h.logger, Authenticator: h.tokens, Console: console.Handler(), Version: version(),
+		Parts: []server.Part{
+			{Name: "topics", Check: func(ctx context.Context) (string, error) {
+				return h.cfg.kind(h.cfg.Topics, "Apache Kafka"), h.topics.Ping(ctx)
+			}},
+			{Name: "engine", Check: func(ctx context.Context) (string, error) {
+				return h.cfg.kind(h.cfg.ClickHouse, "ClickHouse"), h.store.Ping(ctx)
+			}},
+			{Name: "state", Check: func(ctx context.Context) (string, error) {
+				return h.cfg.kind(h.cfg.Database, "PostgreSQL"), h.db.PingContext(ctx)
+			}},
+			{Name: "signing", Check: func(context.Context) (string, error) { return "ES256 " + h.keys.ActiveKeyID(), nil }},
+		},
+	}, h.exchange.Service(), h.runner.Service(), h.registry.Service(), licenses.KeyService(h.keys), h.store.Service())
+}
+
+// kind names a backend for people.
+func (c Config) kind(setting, outside string) string {
+	if setting == embedded {
+		return embedded
+	}
+	return outside
+}
