@@ -172,14 +172,18 @@ func (s *source) prepare(ctx context.Context, columns []column) error {
 		return columns[slices.IndexFunc(columns, func(c column) bool { return c.name == name })]
 	}
 	cursor, key := find(s.cfg.Cursor), find(s.cfg.Key)
-	table, pair := s.dialect.table(s.cfg.Table), quote(cursor.name)+", "+quote(key.name)
+	table := s.dialect.table(s.cfg.Table)
+	// Qualified, because ORDER BY takes a bare name for that of an output column, and those are text here: 10 would come
+	// before 9, and rows be skipped.
+	column := func(name string) string { return "t." + quote(name) }
+	pair := column(cursor.name) + ", " + column(key.name)
 	expressions := make([]string, len(s.selected))
 	for i, name := range s.selected {
-		expressions[i] = s.dialect.expression(quote(name))
+		expressions[i] = s.dialect.expression(column(name))
 	}
-	list := "SELECT " + strings.Join(expressions, ", ") + " FROM " + table
+	list := "SELECT " + strings.Join(expressions, ", ") + " FROM " + table + " AS t"
 	order := fmt.Sprintf(" ORDER BY %s LIMIT %d", pair, s.def.Batch)
-	s.first = fmt.Sprintf("%s WHERE %s IS NOT NULL AND %s IS NOT NULL%s", list, quote(cursor.name), quote(key.name), order)
+	s.first = fmt.Sprintf("%s WHERE %s IS NOT NULL AND %s IS NOT NULL%s", list, column(cursor.name), column(key.name), order)
 	s.after = fmt.Sprintf("%s WHERE (%s) > (%s, %s)%s", list, pair, s.dialect.parameter(1, cursor), s.dialect.parameter(2, key), order)
 
 	return s.findUnreachable(ctx, table, cursor, key)

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -149,6 +150,41 @@ func TestRefused(t *testing.T) {
 				if err := src.Close(t.Context()); err != nil {
 					t.Error(err)
 				}
+			}
+		})
+	}
+}
+
+// TestOrderIsThatOfTheColumns reads rows that share a cursor across batches:
+// ordered as text, 10 comes before 9, and rows would be skipped.
+func TestOrderIsThatOfTheColumns(t *testing.T) {
+	for _, driver := range []string{"sqlite", "postgres"} {
+		t.Run(driver, func(t *testing.T) {
+			db, dsnFile := database(t, driver)
+			exec(t, db, `CREATE TABLE people (id BIGINT PRIMARY KEY, name TEXT, updated_at TIMESTAMP)`)
+			const total = 120
+			for id := range total {
+				exec(t, db, `INSERT INTO people VALUES ($1, 'x', '2025-11-03 08:00:00')`, id)
+			}
+			def := definition(driver, dsnFile, "id", "name")
+			def.Map.Fields = append(def.Map.Fields, connectors.Field{From: "updated_at", To: "updated_at", Type: connectors.String})
+			def.Batch = 7
+			src := opened(t, def, nil)
+			next := 0
+			for next < total {
+				batch, err := src.Read(t.Context())
+				if err != nil {
+					t.Fatalf("after %d rows: %v", next, err)
+				}
+				for _, row := range batch.Rows {
+					if row.Values[0].Text != strconv.Itoa(next) {
+						t.Fatalf("row %d has the id %s", next, row.Values[0].Text)
+					}
+					next++
+				}
+			}
+			if _, err := src.Read(t.Context()); !errors.Is(err, connectors.ErrCaughtUp) {
+				t.Errorf("after the last row: %v", err)
 			}
 		})
 	}

@@ -34,13 +34,13 @@ func (c *County) writeDefinitions(dir string, at marketAddress, civilURL, token 
 		fmt.Fprintf(&b, "  - name: %s\n    resource: %s\n", s.name, s.resource)
 		switch s.system {
 		case market:
-			fmt.Fprintf(&b, "    kind: sql\n    interval: 5s\n    batch: 5000\n")
+			fmt.Fprintf(&b, "    kind: sql\n    interval: 5s\n    batch: 2000\n")
 			fmt.Fprintf(&b, "    sql: {driver: %s, dsn_file: %s, table: %s, cursor: updated_at, key: row_id}\n", at.driver, dsnFile, s.table())
 		case police:
-			fmt.Fprintf(&b, "    kind: files\n    interval: 5s\n    batch: 5000\n")
+			fmt.Fprintf(&b, "    kind: files\n    interval: 5s\n    batch: 2000\n")
 			fmt.Fprintf(&b, "    files: {dir: %s, pattern: \"%s*.csv\", charset: gbk, delimiter: \",\"}\n", police, s.filePrefix())
 		default:
-			fmt.Fprintf(&b, "    kind: http\n    interval: 5s\n    batch: 5000\n")
+			fmt.Fprintf(&b, "    kind: http\n    interval: 5s\n    batch: 2000\n")
 			fmt.Fprintf(&b, "    http: {url: \"%s/%s\", page_param: page, size_param: size, size: 1000, records: data, token_file: %s}\n",
 				civilURL, s.endpoint(), tokenFile)
 		}
