@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // MaterialState says how a material is satisfied.
@@ -48,38 +51,53 @@ func (e *Exchange) ResolveMaterials(ctx context.Context, applicant string, matte
 	if err != nil {
 		return nil, err
 	}
-	held := map[string]bool{} // resources that have a record of the applicant, once asked
+	open := map[string]bool{} // resources that may hold what no licence does
 	for i, m := range needed {
-		out := &resolved[i]
-		out.State = ToBeSubmitted
 		if m.LicenseType != "" {
 			license, err := e.cfg.Licenses.Held(ctx, applicant, m.LicenseType)
 			if err != nil {
 				return nil, fmt.Errorf("exchange: resolve material %s: %w", m.Code, err)
 			}
-			out.Note = license.Note
+			resolved[i].Note = license.Note
 			if license.Valid {
-				out.State, out.Held, out.Note = HeldAsLicense, license.Number, ""
+				resolved[i].State, resolved[i].Held, resolved[i].Note = HeldAsLicense, license.Number, ""
 				continue
 			}
 		}
-		if m.Resource == "" {
-			continue
+		if m.Resource != "" {
+			open[m.Resource] = true
 		}
-		found, asked := held[m.Resource]
-		if !asked {
-			records, err := e.cfg.Records.Lookup(ctx, m.Resource, []string{applicant})
-			if err != nil {
-				return nil, fmt.Errorf("exchange: resolve material %s: %w", m.Code, err)
-			}
-			found = len(records) > 0
-			held[m.Resource] = found
-		}
-		if found {
-			out.State, out.Held, out.Note = HeldAsRecord, m.Resource+"/"+applicant, ""
+	}
+	held, err := e.holding(ctx, applicant, open)
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range needed {
+		if resolved[i].State == ToBeSubmitted && held[m.Resource] {
+			resolved[i].State, resolved[i].Held, resolved[i].Note = HeldAsRecord, m.Resource+"/"+applicant, ""
 		}
 	}
 	return resolved, nil
+}
+
+// holding asks all resources at once which of them have a record of the applicant.
+func (e *Exchange) holding(ctx context.Context, applicant string, resources map[string]bool) (map[string]bool, error) {
+	var mu sync.Mutex
+	held := map[string]bool{}
+	group, ctx := errgroup.WithContext(ctx)
+	for resource := range resources {
+		group.Go(func() error {
+			records, err := e.cfg.Records.Lookup(ctx, resource, []string{applicant})
+			if err != nil {
+				return fmt.Errorf("exchange: resolve materials in %s: %w", resource, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			held[resource] = len(records) > 0
+			return nil
+		})
+	}
+	return held, group.Wait()
 }
 
 // needed merges the materials of matters by code.
@@ -98,7 +116,7 @@ func (e *Exchange) needed(ctx context.Context, matters []string) ([]Material, []
 				i = len(needed)
 				index[m.Code] = i
 				needed = append(needed, m)
-				resolved = append(resolved, ResolvedMaterial{Code: m.Code, Title: m.Title})
+				resolved = append(resolved, ResolvedMaterial{Code: m.Code, Title: m.Title, State: ToBeSubmitted})
 			}
 			resolved[i].Matters = append(resolved[i].Matters, code)
 		}

@@ -68,6 +68,8 @@ func (v *validator) judge(d *Draft, source string, now time.Time, out *Outcome) 
 			raw = d.Payload
 		}
 		if len(raw) > maxPayloadBytes {
+			whole := *rejection
+			rejection = &whole // the draft's own is published again after an error
 			rejection.Detail += fmt.Sprintf(" (only the first %d of %d bytes are kept)", maxPayloadBytes, len(raw))
 			raw = raw[:maxPayloadBytes]
 		}

@@ -43,12 +43,15 @@ func commands() []command {
 	}
 }
 
-// garbageRatio makes the collector run at half the growth of its default: the
-// hub shares one machine with its embedded engine, and memory is what it has least of.
-const garbageRatio = 50
+// memoryLimit is what the Go side of the process tries to stay within, unless
+// GOMEMLIMIT says otherwise: the embedded engine beside it has a limit of its
+// own, and the two together are meant to stay below 500 MB.
+const memoryLimit = 176 << 20
 
 func main() {
-	debug.SetGCPercent(garbageRatio)
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := dispatch(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
