@@ -2,11 +2,9 @@ package analytics
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +18,7 @@ import (
 	"github.com/onewindow/onewindow/exchange"
 	"github.com/onewindow/onewindow/exchange/bus"
 	"github.com/onewindow/onewindow/exchange/sqldb"
+	"github.com/onewindow/onewindow/exchange/sqldb/sqldbtest"
 )
 
 // shared is the engine of this process, which can have only one. It is nil when libchdb is missing.
@@ -118,29 +117,7 @@ func need(t *testing.T, variable, what string) string {
 func states(t *testing.T, test func(t *testing.T, cfg Config)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, config(t)) })
 	t.Run("postgres", func(t *testing.T) {
-		base := need(t, "ONEWINDOW_TEST_POSTGRES", "PostgreSQL")
-		admin, err := sqldb.Open(t.Context(), base)
-		if err != nil {
-			t.Fatal(err)
-		}
-		name := "analytics_" + strings.ToLower(rand.Text()[:12])
-		if _, err := admin.ExecContext(t.Context(), "CREATE SCHEMA "+name); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if _, err := admin.ExecContext(context.Background(), "DROP SCHEMA "+name+" CASCADE"); err != nil {
-				t.Error(err)
-			}
-			_ = admin.Close()
-		})
-		u, err := url.Parse(base)
-		if err != nil {
-			t.Fatal(err)
-		}
-		query := u.Query()
-		query.Set("search_path", name)
-		u.RawQuery = query.Encode()
-		test(t, configOn(t, u.String()))
+		test(t, configOn(t, sqldbtest.NewPostgresSchema(t)))
 	})
 }
 

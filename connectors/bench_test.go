@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/exchange"
 	"github.com/onewindow/onewindow/exchange/sqldb"
+	"github.com/onewindow/onewindow/exchange/sqldb/sqldbtest"
 )
 
 const benchRows = 200_000
@@ -109,32 +109,10 @@ func BenchmarkSQLite(b *testing.B) {
 }
 
 func BenchmarkPostgres(b *testing.B) {
-	base := os.Getenv("ONEWINDOW_TEST_POSTGRES")
-	if base == "" {
-		b.Skip("ONEWINDOW_TEST_POSTGRES is not set: no PostgreSQL to measure")
-	}
-	u, err := url.Parse(base)
-	if err != nil {
-		b.Fatal(err)
-	}
-	query := u.Query()
-	query.Set("search_path", "connectors_bench")
-	u.RawQuery = query.Encode()
-	db, err := sqldb.Open(b.Context(), u.String())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	for _, statement := range []string{`DROP SCHEMA IF EXISTS connectors_bench CASCADE`, `CREATE SCHEMA connectors_bench`} {
-		if _, err := db.ExecContext(b.Context(), statement); err != nil {
-			b.Fatal(err)
-		}
-	}
+	address := sqldbtest.NewPostgresSchema(b)
+	db := sqldbtest.Open(b, address)
 	fillBench(b, db, "TIMESTAMP", "NUMERIC(18,2)")
-	benchmarkSQL(b, b.TempDir(), "postgres", u.String())
-	if _, err := db.ExecContext(b.Context(), `DROP SCHEMA connectors_bench CASCADE`); err != nil {
-		b.Fatal(err)
-	}
+	benchmarkSQL(b, b.TempDir(), "postgres", address)
 }
 
 func fillBench(b *testing.B, db *sqldb.DB, instant, number string) {

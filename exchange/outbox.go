@@ -14,8 +14,12 @@ import (
 	"github.com/onewindow/onewindow/exchange/sqldb"
 )
 
-// relayBatch is how many messages the relay publishes at once.
-const relayBatch = 1000
+const (
+	// relayBatch is how many messages the relay publishes at once.
+	relayBatch = 1000
+	// deleteTime bounds the deletion of what was published.
+	deleteTime = 10 * time.Second
+)
 
 // Outbox makes a state change and its event one transaction: [Outbox.Put]
 // writes the event beside the change, [Outbox.Run] publishes it after the
@@ -104,9 +108,12 @@ func (o *Outbox) relay(ctx context.Context) (int, error) {
 	if _, err := o.topics.Publish(ctx, msgs...); err != nil {
 		return 0, err
 	}
-	return len(msgs), o.db.InTx(ctx, func(tx *sql.Tx) error {
+	// What is published is deleted even if ctx ends now: an end in good order repeats nothing.
+	deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTime)
+	defer cancel()
+	return len(msgs), o.db.InTx(deleting, func(tx *sql.Tx) error {
 		for _, id := range ids {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM outbox WHERE id = $1`, id); err != nil {
+			if _, err := tx.ExecContext(deleting, `DELETE FROM outbox WHERE id = $1`, id); err != nil {
 				return fmt.Errorf("exchange: outbox: %w", err)
 			}
 		}

@@ -2,14 +2,10 @@ package licenses
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +14,7 @@ import (
 	"github.com/onewindow/onewindow/exchange/access"
 	"github.com/onewindow/onewindow/exchange/bus"
 	"github.com/onewindow/onewindow/exchange/sqldb"
+	"github.com/onewindow/onewindow/exchange/sqldb/sqldbtest"
 	"github.com/onewindow/onewindow/signing"
 )
 
@@ -51,44 +48,8 @@ func onDatabases(t *testing.T, test func(t *testing.T, e env)) {
 		test(t, newEnv(t, "sqlite:"+filepath.Join(t.TempDir(), "state.db")))
 	})
 	t.Run("postgres", func(t *testing.T) {
-		test(t, newEnv(t, postgresSchema(t)))
+		test(t, newEnv(t, sqldbtest.NewPostgresSchema(t)))
 	})
-}
-
-// postgresSchema makes a schema for one test and returns the URL that opens it.
-func postgresSchema(t *testing.T) string {
-	t.Helper()
-	base := os.Getenv("ONEWINDOW_TEST_POSTGRES")
-	if base == "" {
-		if os.Getenv("ONEWINDOW_TEST_REQUIRE") == "1" {
-			t.Fatal("ONEWINDOW_TEST_POSTGRES is not set: no PostgreSQL to test on")
-		}
-		t.Skip("ONEWINDOW_TEST_POSTGRES is not set: no PostgreSQL to test on")
-	}
-	u, err := url.Parse(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	admin, err := sqldb.Open(t.Context(), base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := "licenses_" + strings.ToLower(rand.Text()[:12])
-	if _, err := admin.ExecContext(t.Context(), `CREATE SCHEMA `+name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := admin.ExecContext(context.Background(), `DROP SCHEMA `+name+` CASCADE`); err != nil {
-			t.Error(err)
-		}
-		if err := admin.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	query := u.Query()
-	query.Set("search_path", name)
-	u.RawQuery = query.Encode()
-	return u.String()
 }
 
 func newEnv(t testing.TB, databaseURL string) env {

@@ -163,7 +163,7 @@ func testCut(t *testing.T, s System) {
 
 func testBadRow(t *testing.T, s System) {
 	if s.AppendBad == nil {
-		t.Skip("this kind of source has no rows that cannot be read")
+		return // every row of this kind of source can be read
 	}
 	all := Rows(0, 20)
 	s.Append(t, all[:10])

@@ -1,11 +1,7 @@
 package access
 
 import (
-	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,40 +35,6 @@ func databases(t *testing.T, test func(t *testing.T, open func(t *testing.T) *To
 		test(t, opener(func(*testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "state.db") }))
 	})
 	t.Run("postgres", func(t *testing.T) { test(t, opener(postgresSchema)) })
-}
-
-func postgresSchema(t *testing.T) string {
-	raw := os.Getenv("ONEWINDOW_TEST_POSTGRES")
-	if raw == "" {
-		if os.Getenv("ONEWINDOW_TEST_REQUIRE") == "1" {
-			t.Fatal("ONEWINDOW_TEST_POSTGRES is not set")
-		}
-		t.Skip("PostgreSQL: ONEWINDOW_TEST_POSTGRES is not set")
-	}
-	db, err := sqldb.Open(t.Context(), raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	var random [6]byte
-	_, _ = rand.Read(random[:])
-	schema := "access_" + hex.EncodeToString(random[:])
-	if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := db.ExecContext(context.Background(), "DROP SCHEMA "+schema+" CASCADE"); err != nil {
-			t.Error(err)
-		}
-	})
-	u, err := url.Parse(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := u.Query()
-	q.Set("search_path", schema)
-	u.RawQuery = q.Encode()
-	return u.String()
 }
 
 func TestTokens(t *testing.T) {

@@ -33,7 +33,7 @@ func Each(t *testing.T, test func(t *testing.T, open func() *sqldb.DB)) {
 
 // NewPostgresSchema makes an empty schema in the PostgreSQL of the tests and
 // returns the URL that selects it; the schema is dropped when the test ends.
-func NewPostgresSchema(t *testing.T) string {
+func NewPostgresSchema(t testing.TB) string {
 	t.Helper()
 	base := os.Getenv("ONEWINDOW_TEST_POSTGRES")
 	if base == "" {
@@ -66,7 +66,7 @@ func NewPostgresSchema(t *testing.T) string {
 }
 
 // Open opens a database and closes it when the test ends.
-func Open(t *testing.T, address string) *sqldb.DB {
+func Open(t testing.TB, address string) *sqldb.DB {
 	t.Helper()
 	db, err := sqldb.Open(t.Context(), address)
 	if err != nil {
