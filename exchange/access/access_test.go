@@ -9,32 +9,21 @@ import (
 	"time"
 
 	"github.com/onewindow/onewindow/exchange/sqldb"
+	"github.com/onewindow/onewindow/exchange/sqldb/sqldbtest"
 )
 
 // databases runs test on SQLite always and on PostgreSQL when it is there.
 func databases(t *testing.T, test func(t *testing.T, open func(t *testing.T) *Tokens)) {
-	opener := func(rawURL func(t *testing.T) string) func(t *testing.T) *Tokens {
-		var u string
-		return func(t *testing.T) *Tokens {
-			if u == "" {
-				u = rawURL(t)
-			}
-			db, err := sqldb.Open(t.Context(), u)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = db.Close() })
-			tokens, err := NewTokens(t.Context(), db)
+	sqldbtest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+		test(t, func(t *testing.T) *Tokens {
+			t.Helper()
+			tokens, err := NewTokens(t.Context(), open())
 			if err != nil {
 				t.Fatal(err)
 			}
 			return tokens
-		}
-	}
-	t.Run("sqlite", func(t *testing.T) {
-		test(t, opener(func(*testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "state.db") }))
+		})
 	})
-	t.Run("postgres", func(t *testing.T) { test(t, opener(postgresSchema)) })
 }
 
 func TestTokens(t *testing.T) {
