@@ -17,8 +17,8 @@ import (
 const (
 	// relayBatch is how many messages the relay publishes at once.
 	relayBatch = 1000
-	// deleteTime bounds the deletion of what was published.
-	deleteTime = 10 * time.Second
+	// relayTime bounds one relay, which goes on when its caller ends.
+	relayTime = 10 * time.Second
 )
 
 // Outbox makes a state change and its event one transaction: [Outbox.Put]
@@ -76,7 +76,7 @@ func (o *Outbox) Run(ctx context.Context) error {
 		case <-wait.C:
 		}
 		next := 500 * time.Millisecond
-		switch n, err := o.relay(ctx); {
+		switch n, err := o.relayToTheEnd(ctx); {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
@@ -98,6 +98,14 @@ func (o *Outbox) Flush(ctx context.Context) error {
 	}
 }
 
+// relayToTheEnd relays even if ctx ends meanwhile: what is published is also
+// deleted, so that an end in good order repeats nothing.
+func (o *Outbox) relayToTheEnd(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), relayTime)
+	defer cancel()
+	return o.relay(ctx)
+}
+
 // relay publishes one batch and deletes it. A kill between the two publishes
 // the batch again at the next start.
 func (o *Outbox) relay(ctx context.Context) (int, error) {
@@ -108,12 +116,9 @@ func (o *Outbox) relay(ctx context.Context) (int, error) {
 	if _, err := o.topics.Publish(ctx, msgs...); err != nil {
 		return 0, err
 	}
-	// What is published is deleted even if ctx ends now: an end in good order repeats nothing.
-	deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTime)
-	defer cancel()
-	return len(msgs), o.db.InTx(deleting, func(tx *sql.Tx) error {
+	return len(msgs), o.db.InTx(ctx, func(tx *sql.Tx) error {
 		for _, id := range ids {
-			if _, err := tx.ExecContext(deleting, `DELETE FROM outbox WHERE id = $1`, id); err != nil {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM outbox WHERE id = $1`, id); err != nil {
 				return fmt.Errorf("exchange: outbox: %w", err)
 			}
 		}

@@ -117,13 +117,35 @@ func (v *validator) examine(d *Draft, now time.Time) *Rejection {
 		d.Payload = nil
 		return nil
 	}
-	var compact bytes.Buffer
-	compact.Grow(len(d.Payload))
-	if err := json.Compact(&compact, d.Payload); err != nil {
-		return &Rejection{Rule: RuleMalformed, Detail: "the payload is not JSON: " + err.Error()}
+	if hasWhiteSpace(d.Payload) {
+		var compact bytes.Buffer
+		compact.Grow(len(d.Payload))
+		if err := json.Compact(&compact, d.Payload); err != nil {
+			return &Rejection{Rule: RuleMalformed, Detail: "the payload is not JSON: " + err.Error()}
+		}
+		d.Payload = compact.Bytes()
 	}
-	d.Payload = compact.Bytes()
 	return v.check(d.Payload)
+}
+
+// hasWhiteSpace says whether JSON text has white space between its tokens,
+// which is not part of the record. Most sources send none, and looking is
+// cheaper than compacting.
+func hasWhiteSpace(text []byte) bool {
+	inString := false
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			inString = !inString
+		case '\\':
+			i++ // only within a string; elsewhere the text is no JSON
+		case ' ', '\t', '\n', '\r':
+			if !inString {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // validator returns the compiled schema of a resource, from memory when the

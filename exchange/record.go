@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -117,17 +117,16 @@ type Record struct {
 // length, in hexadecimal. The same row in the same version has the same id
 // whichever way and however often it comes in.
 func RecordID(resource, key string, op Operation, eventTime time.Time, payload []byte) string {
-	h := sha256.New()
-	var length [8]byte
-	part := func(b []byte) {
-		binary.BigEndian.PutUint64(length[:], uint64(len(b)))
-		h.Write(length[:])
-		h.Write(b)
-	}
-	part([]byte(resource))
-	part([]byte(key))
-	part([]byte(op))
-	part(fmt.Append(nil, eventTime.UnixMicro()))
-	part(payload)
-	return hex.EncodeToString(h.Sum(nil))
+	text := make([]byte, 0, 128+len(resource)+len(key)+len(payload))
+	text = appendPart(text, resource)
+	text = appendPart(text, key)
+	text = appendPart(text, string(op))
+	text = appendPart(text, strconv.FormatInt(eventTime.UnixMicro(), 10))
+	text = binary.BigEndian.AppendUint64(text, uint64(len(payload)))
+	sum := sha256.Sum256(append(text, payload...))
+	return hex.EncodeToString(sum[:])
+}
+
+func appendPart(text []byte, part string) []byte {
+	return append(binary.BigEndian.AppendUint64(text, uint64(len(part))), part...)
 }

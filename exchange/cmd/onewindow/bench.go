@@ -32,6 +32,7 @@ const (
 func benchCommand(ctx context.Context, args []string, out *os.File) (err error) {
 	flags := newFlags("bench", "measure: ready, load, memory, push to stored")
 	records := flags.Int("records", 400_000, "records to push")
+	only := flags.String("only", "", "measure only this: ready, push or load")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -41,13 +42,27 @@ func benchCommand(ctx context.Context, args []string, out *os.File) (err error) 
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	b := bench{dir: dir, out: out}
-	if err := b.ready(ctx); err != nil {
-		return err
+	known := false
+	for _, part := range []struct {
+		name string
+		run  func() error
+	}{
+		{"ready", func() error { return b.ready(ctx) }},
+		{"push", func() error { return b.push(ctx, *records) }},
+		{"load", func() error { return b.load(ctx) }},
+	} {
+		if *only != "" && *only != part.name {
+			continue
+		}
+		known = true
+		if err := part.run(); err != nil {
+			return err
+		}
 	}
-	if err := b.push(ctx, *records); err != nil {
-		return err
+	if !known {
+		return fmt.Errorf("%w: there is no measurement %q", errUsage, *only)
 	}
-	return b.load(ctx)
+	return nil
 }
 
 type bench struct {
