@@ -88,16 +88,6 @@ func (o *Outbox) Run(ctx context.Context) error {
 	}
 }
 
-// Flush publishes everything that is committed now.
-func (o *Outbox) Flush(ctx context.Context) error {
-	for {
-		n, err := o.relay(ctx)
-		if err != nil || n < relayBatch {
-			return err
-		}
-	}
-}
-
 // relayToTheEnd relays even if ctx ends meanwhile: what is published is also
 // deleted, so that an end in good order repeats nothing.
 func (o *Outbox) relayToTheEnd(ctx context.Context) (int, error) {
