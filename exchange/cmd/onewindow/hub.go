@@ -165,8 +165,29 @@ func (h *hub) clickHouse() (clickhouse.Options, string, error) {
 	return options, database, nil
 }
 
-// openDomain builds the exchange, the licences and the connectors.
+// openDomain builds the exchange, the connectors and, for the API, licences
+// and tokens: keys and tokens belong to the process that answers calls.
 func (h *hub) openDomain(ctx context.Context) (err error) {
+	h.exchange, err = exchange.New(ctx, exchange.Config{
+		DB: h.db, Topics: h.topics, Records: h.store, Licenses: licenses.NewHoldings(h.db, time.Now),
+		Logger: h.logger, Partitions: h.cfg.Partitions, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	if h.cfg.has(roleAPI) {
+		if err := h.openLicenses(ctx); err != nil {
+			return err
+		}
+	}
+	h.runner, err = connectors.NewRunner(connectors.RunnerConfig{
+		DB: h.db, Publisher: h.exchange, Logger: h.logger, Kinds: sourceKinds(),
+	})
+	return err
+}
+
+// openLicenses opens the signing keys, the tokens, the outbox and the registry.
+func (h *hub) openLicenses(ctx context.Context) error {
 	passphrase, err := h.passphrase()
 	if err != nil {
 		return err
@@ -186,21 +207,8 @@ func (h *hub) openDomain(ctx context.Context) (err error) {
 	if h.outbox, err = exchange.OpenOutbox(ctx, h.db, h.topics, h.logger); err != nil {
 		return err
 	}
-	holdings := licenses.NewHoldings(h.db, time.Now)
-	h.exchange, err = exchange.New(ctx, exchange.Config{
-		DB: h.db, Topics: h.topics, Records: h.store, Licenses: holdings, Logger: h.logger, Partitions: h.cfg.Partitions, Now: time.Now,
-	})
-	if err != nil {
-		return err
-	}
 	h.registry, err = licenses.New(ctx, licenses.Config{
 		DB: h.db, Keys: h.keys, Outbox: h.outbox, Departments: h.exchange, BaseURL: h.cfg.BaseURL, Logger: h.logger, Now: time.Now,
-	})
-	if err != nil {
-		return err
-	}
-	h.runner, err = connectors.NewRunner(connectors.RunnerConfig{
-		DB: h.db, Publisher: h.exchange, Logger: h.logger, Kinds: sourceKinds(),
 	})
 	return err
 }
