@@ -164,6 +164,7 @@ func (e *Exchange) PutResource(ctx context.Context, r Resource) error {
 	}
 	e.mu.Lock()
 	delete(e.validated, r.Name)
+	e.changes++
 	e.mu.Unlock()
 	return nil
 }

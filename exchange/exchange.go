@@ -67,6 +67,7 @@ type Exchange struct {
 
 	mu        sync.Mutex
 	validated map[string]*validator // by resource name
+	changes   int                   // of resources, so that a validator of an older row is not remembered
 }
 
 // New applies the migrations and returns an exchange.

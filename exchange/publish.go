@@ -152,7 +152,7 @@ func hasWhiteSpace(text []byte) bool {
 // catalogue entry has not changed.
 func (e *Exchange) validator(ctx context.Context, resource string) (*validator, error) {
 	e.mu.Lock()
-	v := e.validated[resource]
+	v, changes := e.validated[resource], e.changes
 	e.mu.Unlock()
 	if v != nil {
 		return v, nil
@@ -165,7 +165,9 @@ func (e *Exchange) validator(ctx context.Context, resource string) (*validator, 
 		return nil, err
 	}
 	e.mu.Lock()
-	e.validated[resource] = v
+	if changes == e.changes {
+		e.validated[resource] = v
+	}
 	e.mu.Unlock()
 	return v, nil
 }
