@@ -96,16 +96,21 @@ func (d *drill) kills(ctx context.Context, state county.State) error {
 	return d.finish(ctx, child, c)
 }
 
+// begin starts the hub and connects to it once it is ready.
+func (d *drill) begin(ctx context.Context, child *childHub, c *county.County) (*scenario, error) {
+	if err := child.start(); err != nil {
+		return nil, err
+	}
+	if err := child.awaitReady(ctx); err != nil {
+		return nil, err
+	}
+	return newScenario(c, &hub{cfg: child.cfg}, d.say)
+}
+
 // prepare starts the hub once and registers the county's catalogue and the
 // drill's own resource.
 func (d *drill) prepare(ctx context.Context, child *childHub, c *county.County) error {
-	if err := child.start(); err != nil {
-		return err
-	}
-	if err := child.awaitReady(ctx); err != nil {
-		return err
-	}
-	s, err := newScenario(c, &hub{cfg: child.cfg}, d.say)
+	s, err := d.begin(ctx, child, c)
 	if err != nil {
 		return err
 	}
@@ -143,7 +148,7 @@ func (d *drill) round(ctx context.Context, child *childHub, c *county.County, ro
 	}
 	stop()
 	busy.Wait()
-	d.say("round %2d: killed after %4d ms; %d pushes and %d licences acknowledged so far", round+1, life.Milliseconds(), len(d.acked), len(d.issued))
+	d.say("round %2d: killed after %4d ms; %d pushed records and %d licences acknowledged so far", round+1, life.Milliseconds(), len(d.acked), len(d.issued))
 	return ctx.Err()
 }
 
@@ -211,13 +216,7 @@ func (d *drill) issue(ctx context.Context, s *scenario, batch []*licensesv1.Issu
 
 // finish lets the hub finish the load, stops it in good order and counts.
 func (d *drill) finish(ctx context.Context, child *childHub, c *county.County) error {
-	if err := child.start(); err != nil {
-		return err
-	}
-	if err := child.awaitReady(ctx); err != nil {
-		return err
-	}
-	s, err := newScenario(c, &hub{cfg: child.cfg}, d.say)
+	s, err := d.begin(ctx, child, c)
 	if err != nil {
 		return err
 	}

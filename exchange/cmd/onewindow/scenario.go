@@ -38,7 +38,7 @@ type scenario struct {
 }
 
 func newScenario(c *county.County, h *hub, progress func(string, ...any)) (*scenario, error) {
-	s := &scenario{county: c, progress: progress}
+	s := &scenario{county: c, progress: progress, report: Report{Faults: []string{}}}
 	for role, to := range map[access.Role]**client{access.Administrator: &s.admin, access.Clerk: &s.clerk, access.Analyst: &s.analyst} {
 		connected, err := dial(h.cfg.Listen.GRPC, h.tokenDir(), role)
 		if err != nil {
