@@ -426,7 +426,7 @@ type License struct {
 	HolderName string                 `protobuf:"bytes,5,opt,name=holder_name,json=holderName,proto3" json:"holder_name,omitempty"`
 	Status     LicenseStatus          `protobuf:"varint,6,opt,name=status,proto3,enum=licenses.v1.LicenseStatus" json:"status,omitempty"`
 	IssueTime  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=issue_time,json=issueTime,proto3" json:"issue_time,omitempty"`
-	// First and, unless unlimited, last moment of validity.
+	// First moment of validity and, unless unlimited, the first at which it is not valid any more.
 	ValidFrom  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=valid_from,json=validFrom,proto3" json:"valid_from,omitempty"`
 	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
 	// SD-JWT VC (ES256) with all disclosures.
