@@ -6,6 +6,7 @@ export CGO_ENABLED := 0
 
 TOOLS := $(CURDIR)/.tools/bin
 ENGINE := analytics/engine/node_modules/.package-lock.json
+FONT := signing/typeface/node_modules/.package-lock.json
 PKG ?= ./...
 GENERATORS := $(addprefix $(TOOLS)/,buf protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway protoc-gen-openapiv3 openapiv3-merge)
 PROTOS := $(wildcard proto/*/v1/*.proto)
@@ -26,20 +27,20 @@ test: build $(TOOLS)/gotestsum ## Run all tests, with real PostgreSQL and Kafka 
 check: gen-check tidy-check lint ## Generated code, modules, formatting and linters.
 
 .PHONY: build
-build: $(ENGINE) ## Build bin/onewindow.
+build: $(ENGINE) $(FONT) ## Build bin/onewindow.
 	@go build -trimpath -o bin/onewindow ./exchange/cmd/onewindow
 
-$(ENGINE): analytics/engine/package-lock.json
+$(ENGINE) $(FONT): %/node_modules/.package-lock.json: %/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or newer, or set ONEWINDOW_LIBCHDB to a libchdb.so and run: go build -o bin/onewindow ./exchange/cmd/onewindow" >&2; exit 1; }
-	@cd analytics/engine && npm ci --silent
+	@cd $* && npm ci --silent
 	@touch $@
 
 .PHONY: gen
 gen: $(GENERATORS) ## Generate Go, gateway and OpenAPI from proto/.
 	@cd proto && PATH="$(TOOLS):$$PATH" buf lint && PATH="$(TOOLS):$$PATH" buf generate
 	@cd proto && "$(TOOLS)/openapiv3-merge" exchange/v1/exchange.openapi.json $(patsubst proto/%.proto,%.openapi.json,$(filter-out proto/exchange/%,$(PROTOS))) > onewindow.openapi.json
-	@# A bytes field is a JSON document on REST, except HttpBody's.
-	@cd proto && perl -0pi -e 's/"type": "string",\s*"format": "byte"(?!,\s*"description": "The HTTP)/"type": "object"/g' onewindow.openapi.json
+	@# A bytes field is a JSON document on REST, except HttpBody's and those that say they are Base64.
+	@cd proto && perl -0pi -e 's/"type": "string",\s*"format": "byte"(?!,\s*"description": "(?:The HTTP|Base64))/"type": "object"/g' onewindow.openapi.json
 
 .PHONY: gen-check
 gen-check: gen
@@ -71,7 +72,7 @@ bench: build ## Print the figures of the README.
 
 .PHONY: clean
 clean: ## Remove what was built, not ./data.
-	@rm -rf bin .tools/bin .tools/kafka/target analytics/engine/node_modules
+	@rm -rf bin .tools/bin .tools/kafka/target .tools/interop/target .tools/interop/node_modules analytics/engine/node_modules signing/typeface/node_modules
 
 # The tools are pinned in .tools/go.mod; each is built once, when a target needs it.
 $(TOOLS)/%: .tools/go.mod
