@@ -16,10 +16,14 @@
 //     never by the shape of the token.
 //   - The status is a separate, later question: an expired licence is expired
 //     whatever its status list says.
+//   - Whether an issuer is trusted by kid or by certificate is the verifier's
+//     choice of function, never the token's.
+//   - A batch is issued as a whole or not at all, with one call to the signer.
 //   - Salts are 128 bits from crypto/rand, fresh for each claim.
 //
 // Failure: every refusal wraps an error of this package or of signing and
 // yields no claims, except that an expired or not yet valid token, and a stale
 // status list, come with their contents so that the reason can be explained.
-// No network, no state: a token verifies offline with a key set.
+// No network, no state: a token verifies offline with a key set or pinned
+// roots.
 package sdjwt

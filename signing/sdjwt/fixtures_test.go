@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/emmansun/gmsm/sm2"
 
 	"github.com/onewindow/onewindow/signing"
 )
@@ -52,12 +55,87 @@ func (s rawSigner) sign(header string, payload []byte) (string, error) {
 	return input + "." + b64(string(append(r.FillBytes(make([]byte, 32)), t.FillBytes(make([]byte, 32))...))), nil
 }
 
+func (s rawSigner) SignTokens(ctx context.Context, typ string, payloads [][]byte) ([]string, error) {
+	tokens := make([]string, len(payloads))
+	for i, payload := range payloads {
+		var err error
+		if tokens[i], err = s.Sign(ctx, typ, payload); err != nil {
+			return nil, err
+		}
+	}
+	return tokens, nil
+}
+
 // Key makes a rawSigner its own resolver.
 func (s rawSigner) Key(kid string) (crypto.PublicKey, error) {
 	if kid != "k" {
 		return nil, signing.ErrUnknownKey
 	}
 	return &s.key.PublicKey, nil
+}
+
+// issuer signs as a service does, with any algorithm, and is its own resolver.
+type issuer struct {
+	signer crypto.Signer
+	kid    string
+	chain  [][]byte
+}
+
+func newIssuer(tb testing.TB, alg string) issuer {
+	tb.Helper()
+	var signer crypto.Signer
+	var err error
+	switch alg {
+	case signing.ES256:
+		signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case signing.ES384:
+		signer, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case signing.EdDSA:
+		_, signer, err = ed25519.GenerateKey(rand.Reader)
+	case signing.SM2SM3:
+		signer, err = sm2.GenerateKey(rand.Reader)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	kid, err := signing.Thumbprint(signer.Public())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return issuer{signer: signer, kid: kid}
+}
+
+func (i issuer) SignTokens(_ context.Context, typ string, payloads [][]byte) ([]string, error) {
+	tokens := make([]string, len(payloads))
+	for j, payload := range payloads {
+		var err error
+		if tokens[j], err = signing.SignCompact(i.signer, signing.Header{KeyID: i.kid, Type: typ, Chain: i.chain}, payload); err != nil {
+			return nil, err
+		}
+	}
+	return tokens, nil
+}
+
+func (i issuer) Key(kid string) (crypto.PublicKey, error) {
+	if kid != i.kid {
+		return nil, signing.ErrUnknownKey
+	}
+	return i.signer.Public(), nil
+}
+
+// bound presents a token with proof of this key.
+func (i issuer) bound(tb testing.TB, token string) string {
+	tb.Helper()
+	claims := fmt.Sprintf(`{"iat":%d,"aud":%q,"nonce":"n-1","sd_hash":%q}`, testNow().Unix(), testAudience, sum(token))
+	proof, err := signing.SignCompact(i.signer, signing.Header{Type: bindingType}, []byte(claims))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return token + proof
+}
+
+func bindingPolicy() Policy {
+	return Policy{KeyBinding: true, Audience: testAudience, Nonce: "n-1", MaxAge: time.Minute}
 }
 
 func (s rawSigner) trust() Trust { return OneIssuer{Issuer: testIssuer, KeyResolver: s} }
@@ -121,11 +199,11 @@ func licence(holder crypto.PublicKey) Claims {
 	}
 }
 
-func mustIssue(tb testing.TB, signer Signer, c Claims) string {
+func mustIssue(tb testing.TB, signer TokenSigner, c Claims) string {
 	tb.Helper()
-	token, err := Issue(tb.Context(), signer, c)
-	if err != nil {
-		tb.Fatal(err)
+	tokens, err := Issue(tb.Context(), signer, c)
+	if err != nil || len(tokens) != 1 {
+		tb.Fatal(tokens, err)
 	}
-	return token
+	return tokens[0]
 }

@@ -18,13 +18,13 @@ import (
 // saltSize is 128 bits (RFC 9901 §9.3).
 const saltSize = 16
 
-// Signer makes a compact JWS whose protected header has the given typ and the
-// kid of the key used. It is called once for each token, must be safe for
-// concurrent use, keeps nothing of the payload, and its error fails the
-// issue: nothing was issued then and the call may be repeated.
-// *signing.Keys is one.
-type Signer interface {
-	Sign(ctx context.Context, typ string, payload []byte) (string, error)
+// TokenSigner makes a compact JWS of each payload, in their order, whose
+// protected header has the given typ and names the key used, by kid or by x5c.
+// It makes all of them or none. It must be safe for concurrent use and keep
+// nothing of the payloads; its error fails the issue: nothing was issued then,
+// and the call may be repeated.
+type TokenSigner interface {
+	SignTokens(ctx context.Context, typ string, payloads [][]byte) ([]string, error)
 }
 
 // Claims is what a token says.
@@ -35,7 +35,7 @@ type Claims struct {
 	NotBefore time.Time        // nbf.
 	Expires   time.Time        // exp, the first moment at which the token is not valid.
 	Status    *StatusRef       // status.status_list; nil if the token cannot be revoked.
-	Holder    crypto.PublicKey // cnf.jwk, an *ecdsa.PublicKey on P-256; nil without key binding.
+	Holder    crypto.PublicKey // cnf.jwk, any key that signing.AlgorithmOf knows; nil without key binding.
 
 	// Body holds all other top-level claims; any value that encoding/json
 	// writes. The names above and those of the format are refused.
@@ -45,56 +45,80 @@ type Claims struct {
 }
 
 // Issue makes an SD-JWT VC in compact form, ending in "~" (RFC 9901 §4,
-// draft-ietf-oauth-sd-jwt-vc). Each disclosable claim has a fresh salt of 128
-// bits; digests are SHA-256 and sorted, so their order tells nothing. Claims
-// that cannot be issued are signing.ErrMalformed; the signer's error is
-// passed on.
-func Issue(ctx context.Context, signer Signer, c Claims) (string, error) {
-	payload, err := registeredClaims(c)
+// draft-ietf-oauth-sd-jwt-vc), of each of the claims, in their order: all or
+// none. The signer is called once for all. Each disclosable claim has a fresh
+// salt of 128 bits; digests are SHA-256 and sorted, so their order tells
+// nothing. Claims that cannot be issued are signing.ErrMalformed, and the
+// signer is not called; its own error is passed on.
+func Issue(ctx context.Context, signer TokenSigner, claims ...Claims) ([]string, error) {
+	if len(claims) == 0 {
+		return nil, nil
+	}
+	payloads, disclosures := make([][]byte, len(claims)), make([][]string, len(claims))
+	for i, c := range claims {
+		var err error
+		if payloads[i], disclosures[i], err = prepare(c); err != nil {
+			return nil, fmt.Errorf("issue: token %d of %d: %w", i+1, len(claims), err)
+		}
+	}
+	tokens, err := signer.SignTokens(ctx, TokenType, payloads)
 	if err != nil {
-		return "", fmt.Errorf("issue: %w", err)
+		return nil, fmt.Errorf("issue: %w", err)
+	}
+	if len(tokens) != len(claims) {
+		return nil, fmt.Errorf("issue: the signer made %d tokens of %d payloads", len(tokens), len(claims))
+	}
+	issued := make([]string, len(tokens))
+	for i, token := range tokens {
+		issued[i] = join(token, disclosures[i])
+		// Nobody, this package included, would accept a larger one.
+		if len(token) > signing.MaxToken || len(issued[i]) > MaxToken {
+			return nil, fmt.Errorf("issue: %w: token of %d bytes, %d with disclosures", signing.ErrMalformed, len(token), len(issued[i]))
+		}
+	}
+	return issued, nil
+}
+
+// prepare makes what is signed and what is disclosed.
+func prepare(c Claims) (payload []byte, disclosures []string, err error) {
+	claims, err := registeredClaims(c)
+	if err != nil {
+		return nil, nil, err
 	}
 	for name, value := range c.Body {
 		if setByIssue(name) {
-			return "", fmt.Errorf("issue: %w: claim %s cannot be given in the body", signing.ErrMalformed, name)
+			return nil, nil, fmt.Errorf("%w: claim %s cannot be given in the body", signing.ErrMalformed, name)
 		}
-		if payload[name], err = encodeClaim(value); err != nil {
-			return "", fmt.Errorf("issue: claim %s: %w", name, err)
+		if claims[name], err = encodeClaim(value); err != nil {
+			return nil, nil, fmt.Errorf("claim %s: %w", name, err)
 		}
 	}
-	disclosures := make([]string, 0, len(c.Disclosable))
 	digests := make([]string, 0, len(c.Disclosable))
 	for _, name := range c.Disclosable {
-		raw, ok := payload[name].(json.RawMessage)
+		raw, ok := claims[name].(json.RawMessage)
 		if !ok || alwaysVisible(name) {
-			return "", fmt.Errorf("issue: %w: claim %s cannot be disclosable: it is not in the body, is named twice, or must be visible", signing.ErrMalformed, name)
+			return nil, nil, fmt.Errorf("%w: claim %s cannot be disclosable: it is not in the body, is named twice, or must be visible", signing.ErrMalformed, name)
 		}
-		delete(payload, name)
+		delete(claims, name)
 		d, err := newDisclosure(name, raw)
 		if err != nil {
-			return "", fmt.Errorf("issue: claim %s: %w", name, err)
+			return nil, nil, fmt.Errorf("claim %s: %w", name, err)
 		}
 		disclosures = append(disclosures, d)
 		digests = append(digests, digest(d))
 	}
 	if len(digests) > 0 { // SD-JWT VC: without disclosable claims no _sd
 		slices.Sort(digests)
-		payload[sdMember], payload[sdAlgMember] = digests, sdAlgorithm
+		claims[sdMember], claims[sdAlgMember] = digests, sdAlgorithm
 	}
-	data, err := strict.Encode(payload)
-	if err != nil {
-		return "", fmt.Errorf("issue: %w: %w", signing.ErrMalformed, err)
+	if payload, err = strict.Encode(claims); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", signing.ErrMalformed, err)
 	}
-	token, err := signer.Sign(ctx, TokenType, data)
-	if err != nil {
-		return "", fmt.Errorf("issue: %w", err)
+	// Better found before a key is used; Issue looks at the whole token again.
+	if len(disclosures) > MaxDisclosures || len(payload) > signing.MaxToken*3/4 {
+		return nil, nil, fmt.Errorf("%w: payload of %d bytes, %d disclosures", signing.ErrMalformed, len(payload), len(disclosures))
 	}
-	whole := join(token, disclosures)
-	// Nobody, this package included, would accept a larger one.
-	if len(token) > signing.MaxToken || len(whole) > MaxToken || len(disclosures) > MaxDisclosures {
-		return "", fmt.Errorf("issue: %w: token of %d bytes, %d with disclosures", signing.ErrMalformed, len(token), len(whole))
-	}
-	return whole, nil
+	return payload, disclosures, nil
 }
 
 func registeredClaims(c Claims) (map[string]any, error) {

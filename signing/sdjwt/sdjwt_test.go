@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,10 +15,7 @@ import (
 )
 
 func TestIssueAndVerify(t *testing.T) {
-	keys, err := signing.OpenKeys(t.TempDir(), []byte("p"), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := newIssuer(t, signing.ES256)
 	holder := newSigner(t)
 	token := mustIssue(t, keys, licence(&holder.key.PublicKey))
 	v, err := Verify(token, OneIssuer{testIssuer, keys}, testNow(), Policy{})
@@ -38,7 +34,7 @@ func TestIssueAndVerify(t *testing.T) {
 	}
 	v.Claims = nil
 	if want := (&Verified{
-		KeyID: keys.ActiveKeyID(), Issuer: testIssuer, Type: testType,
+		KeyID: keys.kid, Issuer: testIssuer, Type: testType,
 		IssuedAt: testNow(), NotBefore: testNow(), Expires: testNow().AddDate(1, 0, 0),
 		Status: &StatusRef{"https://issuer.example.org/status/3", 4711}, Disclosed: []string{"id", "name", "places"},
 	}); !reflect.DeepEqual(v, want) {

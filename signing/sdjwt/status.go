@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"context"
+	"crypto"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -150,7 +151,7 @@ func DecodeStatusList(lst string, bits int) (*StatusList, error) {
 
 // StatusMeta says how current a status list is.
 type StatusMeta struct {
-	KeyID    string
+	KeyID    string        // kid; may be empty from VerifyStatusListChain.
 	IssuedAt time.Time     // iat: every verdict is as of this time.
 	Expires  time.Time     // exp; zero if absent.
 	TTL      time.Duration // ttl; zero if absent.
@@ -159,7 +160,7 @@ type StatusMeta struct {
 // IssueStatusList makes a Status List Token for the list at uri. A zero exp
 // and a ttl of 0 are left out; a ttl is cut to whole seconds. What cannot be
 // issued is signing.ErrMalformed.
-func IssueStatusList(ctx context.Context, signer Signer, uri string, list *StatusList, iat, exp time.Time, ttl time.Duration) (string, error) {
+func IssueStatusList(ctx context.Context, signer TokenSigner, uri string, list *StatusList, iat, exp time.Time, ttl time.Duration) (string, error) {
 	if uri == "" || iat.Unix() < 0 || iat.Unix() > maxDate {
 		return "", fmt.Errorf("issue status list: %w: it needs a URI and a time", signing.ErrMalformed)
 	}
@@ -184,11 +185,14 @@ func IssueStatusList(ctx context.Context, signer Signer, uri string, list *Statu
 	if err != nil {
 		return "", fmt.Errorf("issue status list: %w", err)
 	}
-	token, err := signer.Sign(ctx, StatusListType, payload)
+	tokens, err := signer.SignTokens(ctx, StatusListType, [][]byte{payload})
 	if err != nil {
 		return "", fmt.Errorf("issue status list: %w", err)
 	}
-	return token, nil
+	if len(tokens) != 1 {
+		return "", fmt.Errorf("issue status list: the signer made %d tokens of 1 payload", len(tokens))
+	}
+	return tokens[0], nil
 }
 
 // VerifyStatusList checks a Status List Token in the order of
@@ -206,6 +210,23 @@ func VerifyStatusList(token, uri string, keys signing.KeyResolver, now time.Time
 	if err != nil {
 		return nil, StatusMeta{}, fmt.Errorf("status list: %w", err)
 	}
+	return readStatusList(raw, header, uri, now)
+}
+
+// VerifyStatusListChain is VerifyStatusList with a key established by the
+// certificates in the list's x5c header, as in signing.VerifyChain. establish
+// must accept only certificates that may issue that list, such as those of
+// the issuer of the token whose status is asked.
+func VerifyStatusListChain(token, uri string, establish func(chain [][]byte) (crypto.PublicKey, error), now time.Time) (*StatusList, StatusMeta, error) {
+	raw, header, err := signing.VerifyLargeChain(token, StatusListType, establish, MaxStatusToken)
+	if err != nil {
+		return nil, StatusMeta{}, fmt.Errorf("status list: %w", err)
+	}
+	return readStatusList(raw, header, uri, now)
+}
+
+// readStatusList is everything after the signature.
+func readStatusList(raw []byte, header signing.Header, uri string, now time.Time) (*StatusList, StatusMeta, error) {
 	claims, err := decodePayload(raw)
 	if err != nil {
 		return nil, StatusMeta{}, fmt.Errorf("status list: %w", err)

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -161,10 +160,7 @@ func TestDecodeStatusListRefuses(t *testing.T) {
 }
 
 func TestStatusListToken(t *testing.T) {
-	keys, err := signing.OpenKeys(t.TempDir(), []byte("p"), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := newIssuer(t, signing.ES256)
 	// Random statuses do not compress, so the token is beyond signing.MaxToken.
 	list, err := NewStatusList(1_000_000, 2)
 	if err != nil {
@@ -182,7 +178,7 @@ func TestStatusListToken(t *testing.T) {
 	if err != nil || !bytes.Equal(got.data, list.data) || got.Bits() != 2 || len(token) < signing.MaxToken {
 		t.Fatalf("%d bytes, %v", len(token), err)
 	}
-	if want := (StatusMeta{keys.ActiveKeyID(), now, now.AddDate(0, 0, 1), 15 * time.Minute}); meta != want {
+	if want := (StatusMeta{keys.kid, now, now.AddDate(0, 0, 1), 15 * time.Minute}); meta != want {
 		t.Errorf("got %+v, want %+v", meta, want)
 	}
 	for name, c := range map[string]struct {
@@ -308,10 +304,7 @@ func FuzzDecodeStatusList(f *testing.F) {
 // BenchmarkStatusList issues and verifies lists with 2 % of all licences not
 // valid, at random places.
 func BenchmarkStatusList(b *testing.B) {
-	keys, err := signing.OpenKeys(b.TempDir(), []byte("p"), slog.New(slog.DiscardHandler))
-	if err != nil {
-		b.Fatal(err)
-	}
+	keys := newIssuer(b, signing.ES256)
 	for _, size := range []int{100_000, 1_000_000} {
 		list, err := NewStatusList(size, 2)
 		if err != nil {

@@ -35,6 +35,19 @@ func (o OneIssuer) MayIssue(_, issuer string) error {
 	return nil
 }
 
+// ChainTrust says whose tokens are accepted by the certificates in them,
+// which needs nothing but pinned roots. Both methods are called once for each
+// token, Establish before and MayIssue after the signature was checked; they
+// must be safe for concurrent use and answer from memory. Establish gets the
+// certificates in DER, the issuer's first, nothing checked, validates them
+// up to a root and returns the first one's key; its error is passed on.
+// MayIssue reports a certificate whose subject is not the issuer (the iss
+// claim) as ErrIssuer.
+type ChainTrust interface {
+	Establish(chain [][]byte) (crypto.PublicKey, error)
+	MayIssue(leaf []byte, issuer string) error
+}
+
 // Policy is what the verifier asks for, whatever the token looks like.
 // The zero value asks for no key binding and allows no clock error.
 type Policy struct {
@@ -55,7 +68,8 @@ type Policy struct {
 
 // Verified is a token that passed.
 type Verified struct {
-	KeyID     string
+	KeyID     string     // kid; may be empty from VerifyChain.
+	Chain     [][]byte   // x5c, only from VerifyChain.
 	Issuer    string     // iss.
 	Type      string     // vct.
 	IssuedAt  time.Time  // iat; absent times are zero, all are UTC.
@@ -88,20 +102,31 @@ func Verify(token string, trust Trust, now time.Time, policy Policy) (*Verified,
 	if err != nil {
 		return nil, err
 	}
-	v, err := evaluate(p, raw, now, policy, func(issuer string) error { return trust.MayIssue(header.KeyID, issuer) })
-	if v != nil {
-		v.KeyID = header.KeyID
+	return evaluate(p, raw, header, now, policy, func(issuer string) error { return trust.MayIssue(header.KeyID, issuer) })
+}
+
+// VerifyChain is Verify for a verifier that trusts issuers by the certificates
+// in the x5c header instead of by kid. Which of the two is asked is for the
+// verifier to know, never for the token to choose.
+func VerifyChain(token string, trust ChainTrust, now time.Time, policy Policy) (*Verified, error) {
+	p, err := split(token)
+	if err != nil {
+		return nil, err
 	}
-	return v, err
+	raw, header, err := signing.VerifyChain(p.jwt, TokenType, trust.Establish)
+	if err != nil {
+		return nil, err
+	}
+	return evaluate(p, raw, header, now, policy, func(issuer string) error { return trust.MayIssue(header.Chain[0], issuer) })
 }
 
 // evaluate is everything after the signature.
-func evaluate(p parts, raw []byte, now time.Time, policy Policy, mayIssue func(issuer string) error) (*Verified, error) {
+func evaluate(p parts, raw []byte, header signing.Header, now time.Time, policy Policy, mayIssue func(issuer string) error) (*Verified, error) {
 	claims, err := decodePayload(raw)
 	if err != nil {
 		return nil, err
 	}
-	v := &Verified{}
+	v := &Verified{KeyID: header.KeyID, Chain: header.Chain}
 	if v.Issuer, err = requiredString(claims, "iss"); err != nil {
 		return nil, err
 	}

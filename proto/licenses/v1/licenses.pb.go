@@ -9,6 +9,7 @@
 package licensesv1
 
 import (
+	v1 "github.com/onewindow/onewindow/proto/signing/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	httpbody "google.golang.org/genproto/googleapis/api/httpbody"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -81,6 +82,56 @@ func (LicenseStatus) EnumDescriptor() ([]byte, []int) {
 	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{0}
 }
 
+type PageFormat int32
+
+const (
+	// OFD
+	PageFormat_PAGE_FORMAT_UNSPECIFIED PageFormat = 0
+	PageFormat_PAGE_FORMAT_OFD         PageFormat = 1
+	PageFormat_PAGE_FORMAT_PNG         PageFormat = 2
+)
+
+// Enum value maps for PageFormat.
+var (
+	PageFormat_name = map[int32]string{
+		0: "PAGE_FORMAT_UNSPECIFIED",
+		1: "PAGE_FORMAT_OFD",
+		2: "PAGE_FORMAT_PNG",
+	}
+	PageFormat_value = map[string]int32{
+		"PAGE_FORMAT_UNSPECIFIED": 0,
+		"PAGE_FORMAT_OFD":         1,
+		"PAGE_FORMAT_PNG":         2,
+	}
+)
+
+func (x PageFormat) Enum() *PageFormat {
+	p := new(PageFormat)
+	*p = x
+	return p
+}
+
+func (x PageFormat) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PageFormat) Descriptor() protoreflect.EnumDescriptor {
+	return file_licenses_v1_licenses_proto_enumTypes[1].Descriptor()
+}
+
+func (PageFormat) Type() protoreflect.EnumType {
+	return &file_licenses_v1_licenses_proto_enumTypes[1]
+}
+
+func (x PageFormat) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PageFormat.Descriptor instead.
+func (PageFormat) EnumDescriptor() ([]byte, []int) {
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{1}
+}
+
 // The closed list of verdicts.
 type Verdict int32
 
@@ -138,11 +189,11 @@ func (x Verdict) String() string {
 }
 
 func (Verdict) Descriptor() protoreflect.EnumDescriptor {
-	return file_licenses_v1_licenses_proto_enumTypes[1].Descriptor()
+	return file_licenses_v1_licenses_proto_enumTypes[2].Descriptor()
 }
 
 func (Verdict) Type() protoreflect.EnumType {
-	return &file_licenses_v1_licenses_proto_enumTypes[1]
+	return &file_licenses_v1_licenses_proto_enumTypes[2]
 }
 
 func (x Verdict) Number() protoreflect.EnumNumber {
@@ -151,7 +202,7 @@ func (x Verdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Verdict.Descriptor instead.
 func (Verdict) EnumDescriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{1}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{2}
 }
 
 // A kind of licence (证照类型).
@@ -163,8 +214,10 @@ type LicenseType struct {
 	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
 	// Names of the claims that only the holder may disclose; the others are always visible.
 	DisclosableClaims []string `protobuf:"bytes,3,rep,name=disclosable_claims,json=disclosableClaims,proto3" json:"disclosable_claims,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// What the page shows of the claims, in this order; none means all, by name.
+	Face          []*FaceField `protobuf:"bytes,4,rep,name=face,proto3" json:"face,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LicenseType) Reset() {
@@ -218,6 +271,68 @@ func (x *LicenseType) GetDisclosableClaims() []string {
 	return nil
 }
 
+func (x *LicenseType) GetFace() []*FaceField {
+	if x != nil {
+		return x.Face
+	}
+	return nil
+}
+
+// A claim as it is printed on a licence's page.
+type FaceField struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the claim.
+	Claim string `protobuf:"bytes,1,opt,name=claim,proto3" json:"claim,omitempty"`
+	// What is printed before it, in Chinese.
+	Label         string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FaceField) Reset() {
+	*x = FaceField{}
+	mi := &file_licenses_v1_licenses_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FaceField) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FaceField) ProtoMessage() {}
+
+func (x *FaceField) ProtoReflect() protoreflect.Message {
+	mi := &file_licenses_v1_licenses_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FaceField.ProtoReflect.Descriptor instead.
+func (*FaceField) Descriptor() ([]byte, []int) {
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *FaceField) GetClaim() string {
+	if x != nil {
+		return x.Claim
+	}
+	return ""
+}
+
+func (x *FaceField) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
 type PutLicenseTypeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	LicenseType   *LicenseType           `protobuf:"bytes,1,opt,name=license_type,json=licenseType,proto3" json:"license_type,omitempty"`
@@ -227,7 +342,7 @@ type PutLicenseTypeRequest struct {
 
 func (x *PutLicenseTypeRequest) Reset() {
 	*x = PutLicenseTypeRequest{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[1]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -239,7 +354,7 @@ func (x *PutLicenseTypeRequest) String() string {
 func (*PutLicenseTypeRequest) ProtoMessage() {}
 
 func (x *PutLicenseTypeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[1]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -252,7 +367,7 @@ func (x *PutLicenseTypeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutLicenseTypeRequest.ProtoReflect.Descriptor instead.
 func (*PutLicenseTypeRequest) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{1}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PutLicenseTypeRequest) GetLicenseType() *LicenseType {
@@ -271,7 +386,7 @@ type PutLicenseTypeResponse struct {
 
 func (x *PutLicenseTypeResponse) Reset() {
 	*x = PutLicenseTypeResponse{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[2]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -283,7 +398,7 @@ func (x *PutLicenseTypeResponse) String() string {
 func (*PutLicenseTypeResponse) ProtoMessage() {}
 
 func (x *PutLicenseTypeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[2]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -296,7 +411,7 @@ func (x *PutLicenseTypeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutLicenseTypeResponse.ProtoReflect.Descriptor instead.
 func (*PutLicenseTypeResponse) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{2}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PutLicenseTypeResponse) GetLicenseType() *LicenseType {
@@ -317,7 +432,7 @@ type ListLicenseTypesRequest struct {
 
 func (x *ListLicenseTypesRequest) Reset() {
 	*x = ListLicenseTypesRequest{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[3]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -329,7 +444,7 @@ func (x *ListLicenseTypesRequest) String() string {
 func (*ListLicenseTypesRequest) ProtoMessage() {}
 
 func (x *ListLicenseTypesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[3]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -342,7 +457,7 @@ func (x *ListLicenseTypesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLicenseTypesRequest.ProtoReflect.Descriptor instead.
 func (*ListLicenseTypesRequest) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{3}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListLicenseTypesRequest) GetPageSize() int32 {
@@ -369,7 +484,7 @@ type ListLicenseTypesResponse struct {
 
 func (x *ListLicenseTypesResponse) Reset() {
 	*x = ListLicenseTypesResponse{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[4]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -381,7 +496,7 @@ func (x *ListLicenseTypesResponse) String() string {
 func (*ListLicenseTypesResponse) ProtoMessage() {}
 
 func (x *ListLicenseTypesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[4]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -394,7 +509,7 @@ func (x *ListLicenseTypesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLicenseTypesResponse.ProtoReflect.Descriptor instead.
 func (*ListLicenseTypesResponse) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{4}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListLicenseTypesResponse) GetLicenseTypes() []*LicenseType {
@@ -439,7 +554,7 @@ type License struct {
 
 func (x *License) Reset() {
 	*x = License{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[5]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +566,7 @@ func (x *License) String() string {
 func (*License) ProtoMessage() {}
 
 func (x *License) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[5]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +579,7 @@ func (x *License) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use License.ProtoReflect.Descriptor instead.
 func (*License) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{5}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *License) GetNumber() string {
@@ -565,7 +680,7 @@ type IssueLicenseRequest struct {
 
 func (x *IssueLicenseRequest) Reset() {
 	*x = IssueLicenseRequest{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[6]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +692,7 @@ func (x *IssueLicenseRequest) String() string {
 func (*IssueLicenseRequest) ProtoMessage() {}
 
 func (x *IssueLicenseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[6]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +705,7 @@ func (x *IssueLicenseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueLicenseRequest.ProtoReflect.Descriptor instead.
 func (*IssueLicenseRequest) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{6}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *IssueLicenseRequest) GetRequestId() string {
@@ -658,7 +773,7 @@ type IssueLicenseResponse struct {
 
 func (x *IssueLicenseResponse) Reset() {
 	*x = IssueLicenseResponse{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[7]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +785,7 @@ func (x *IssueLicenseResponse) String() string {
 func (*IssueLicenseResponse) ProtoMessage() {}
 
 func (x *IssueLicenseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[7]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +798,7 @@ func (x *IssueLicenseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueLicenseResponse.ProtoReflect.Descriptor instead.
 func (*IssueLicenseResponse) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{7}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *IssueLicenseResponse) GetLicense() *License {
@@ -702,7 +817,7 @@ type BatchIssueLicensesRequest struct {
 
 func (x *BatchIssueLicensesRequest) Reset() {
 	*x = BatchIssueLicensesRequest{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[8]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +829,7 @@ func (x *BatchIssueLicensesRequest) String() string {
 func (*BatchIssueLicensesRequest) ProtoMessage() {}
 
 func (x *BatchIssueLicensesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[8]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +842,7 @@ func (x *BatchIssueLicensesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchIssueLicensesRequest.ProtoReflect.Descriptor instead.
 func (*BatchIssueLicensesRequest) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{8}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *BatchIssueLicensesRequest) GetRequests() []*IssueLicenseRequest {
@@ -747,7 +862,7 @@ type BatchIssueLicensesResponse struct {
 
 func (x *BatchIssueLicensesResponse) Reset() {
 	*x = BatchIssueLicensesResponse{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[9]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -759,7 +874,7 @@ func (x *BatchIssueLicensesResponse) String() string {
 func (*BatchIssueLicensesResponse) ProtoMessage() {}
 
 func (x *BatchIssueLicensesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[9]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -772,7 +887,7 @@ func (x *BatchIssueLicensesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchIssueLicensesResponse.ProtoReflect.Descriptor instead.
 func (*BatchIssueLicensesResponse) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{9}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BatchIssueLicensesResponse) GetLicenses() []*License {
@@ -791,7 +906,7 @@ type GetLicenseRequest struct {
 
 func (x *GetLicenseRequest) Reset() {
 	*x = GetLicenseRequest{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[10]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +918,7 @@ func (x *GetLicenseRequest) String() string {
 func (*GetLicenseRequest) ProtoMessage() {}
 
 func (x *GetLicenseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[10]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +931,7 @@ func (x *GetLicenseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLicenseRequest.ProtoReflect.Descriptor instead.
 func (*GetLicenseRequest) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{10}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetLicenseRequest) GetNumber() string {
@@ -835,7 +950,7 @@ type GetLicenseResponse struct {
 
 func (x *GetLicenseResponse) Reset() {
 	*x = GetLicenseResponse{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[11]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +962,7 @@ func (x *GetLicenseResponse) String() string {
 func (*GetLicenseResponse) ProtoMessage() {}
 
 func (x *GetLicenseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[11]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +975,7 @@ func (x *GetLicenseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLicenseResponse.ProtoReflect.Descriptor instead.
 func (*GetLicenseResponse) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{11}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetLicenseResponse) GetLicense() *License {
@@ -868,6 +983,68 @@ func (x *GetLicenseResponse) GetLicense() *License {
 		return x.License
 	}
 	return nil
+}
+
+type GetLicensePageRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number string                 `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
+	Format PageFormat             `protobuf:"varint,2,opt,name=format,proto3,enum=licenses.v1.PageFormat" json:"format,omitempty"`
+	// What the copy is for, at most 60 characters; it is printed across the page with the caller's name and an expiry of
+	// 30 days. Empty means the original (原件).
+	CopyReason    string `protobuf:"bytes,3,opt,name=copy_reason,json=copyReason,proto3" json:"copy_reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLicensePageRequest) Reset() {
+	*x = GetLicensePageRequest{}
+	mi := &file_licenses_v1_licenses_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLicensePageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLicensePageRequest) ProtoMessage() {}
+
+func (x *GetLicensePageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_licenses_v1_licenses_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLicensePageRequest.ProtoReflect.Descriptor instead.
+func (*GetLicensePageRequest) Descriptor() ([]byte, []int) {
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GetLicensePageRequest) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *GetLicensePageRequest) GetFormat() PageFormat {
+	if x != nil {
+		return x.Format
+	}
+	return PageFormat_PAGE_FORMAT_UNSPECIFIED
+}
+
+func (x *GetLicensePageRequest) GetCopyReason() string {
+	if x != nil {
+		return x.CopyReason
+	}
+	return ""
 }
 
 type ListLicensesRequest struct {
@@ -883,7 +1060,7 @@ type ListLicensesRequest struct {
 
 func (x *ListLicensesRequest) Reset() {
 	*x = ListLicensesRequest{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[12]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +1072,7 @@ func (x *ListLicensesRequest) String() string {
 func (*ListLicensesRequest) ProtoMessage() {}
 
 func (x *ListLicensesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[12]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +1085,7 @@ func (x *ListLicensesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLicensesRequest.ProtoReflect.Descriptor instead.
 func (*ListLicensesRequest) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{12}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListLicensesRequest) GetPageSize() int32 {
@@ -946,7 +1123,7 @@ type ListLicensesResponse struct {
 
 func (x *ListLicensesResponse) Reset() {
 	*x = ListLicensesResponse{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[13]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -958,7 +1135,7 @@ func (x *ListLicensesResponse) String() string {
 func (*ListLicensesResponse) ProtoMessage() {}
 
 func (x *ListLicensesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[13]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -971,7 +1148,7 @@ func (x *ListLicensesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLicensesResponse.ProtoReflect.Descriptor instead.
 func (*ListLicensesResponse) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{13}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListLicensesResponse) GetLicenses() []*License {
@@ -1020,7 +1197,7 @@ type SuspendLicenseRequest struct {
 
 func (x *SuspendLicenseRequest) Reset() {
 	*x = SuspendLicenseRequest{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[14]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1032,7 +1209,7 @@ func (x *SuspendLicenseRequest) String() string {
 func (*SuspendLicenseRequest) ProtoMessage() {}
 
 func (x *SuspendLicenseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[14]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1045,7 +1222,7 @@ func (x *SuspendLicenseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendLicenseRequest.ProtoReflect.Descriptor instead.
 func (*SuspendLicenseRequest) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{14}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SuspendLicenseRequest) GetNumber() string {
@@ -1071,7 +1248,7 @@ type SuspendLicenseResponse struct {
 
 func (x *SuspendLicenseResponse) Reset() {
 	*x = SuspendLicenseResponse{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[15]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1260,7 @@ func (x *SuspendLicenseResponse) String() string {
 func (*SuspendLicenseResponse) ProtoMessage() {}
 
 func (x *SuspendLicenseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[15]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1273,7 @@ func (x *SuspendLicenseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendLicenseResponse.ProtoReflect.Descriptor instead.
 func (*SuspendLicenseResponse) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{15}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SuspendLicenseResponse) GetLicense() *License {
@@ -1117,7 +1294,7 @@ type ResumeLicenseRequest struct {
 
 func (x *ResumeLicenseRequest) Reset() {
 	*x = ResumeLicenseRequest{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[16]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1129,7 +1306,7 @@ func (x *ResumeLicenseRequest) String() string {
 func (*ResumeLicenseRequest) ProtoMessage() {}
 
 func (x *ResumeLicenseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[16]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1142,7 +1319,7 @@ func (x *ResumeLicenseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeLicenseRequest.ProtoReflect.Descriptor instead.
 func (*ResumeLicenseRequest) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{16}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ResumeLicenseRequest) GetNumber() string {
@@ -1168,7 +1345,7 @@ type ResumeLicenseResponse struct {
 
 func (x *ResumeLicenseResponse) Reset() {
 	*x = ResumeLicenseResponse{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[17]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1357,7 @@ func (x *ResumeLicenseResponse) String() string {
 func (*ResumeLicenseResponse) ProtoMessage() {}
 
 func (x *ResumeLicenseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[17]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +1370,7 @@ func (x *ResumeLicenseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeLicenseResponse.ProtoReflect.Descriptor instead.
 func (*ResumeLicenseResponse) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{17}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ResumeLicenseResponse) GetLicense() *License {
@@ -1214,7 +1391,7 @@ type RevokeLicenseRequest struct {
 
 func (x *RevokeLicenseRequest) Reset() {
 	*x = RevokeLicenseRequest{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[18]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1226,7 +1403,7 @@ func (x *RevokeLicenseRequest) String() string {
 func (*RevokeLicenseRequest) ProtoMessage() {}
 
 func (x *RevokeLicenseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[18]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1239,7 +1416,7 @@ func (x *RevokeLicenseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeLicenseRequest.ProtoReflect.Descriptor instead.
 func (*RevokeLicenseRequest) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{18}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RevokeLicenseRequest) GetNumber() string {
@@ -1265,7 +1442,7 @@ type RevokeLicenseResponse struct {
 
 func (x *RevokeLicenseResponse) Reset() {
 	*x = RevokeLicenseResponse{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[19]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1454,7 @@ func (x *RevokeLicenseResponse) String() string {
 func (*RevokeLicenseResponse) ProtoMessage() {}
 
 func (x *RevokeLicenseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[19]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1467,7 @@ func (x *RevokeLicenseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeLicenseResponse.ProtoReflect.Descriptor instead.
 func (*RevokeLicenseResponse) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{19}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RevokeLicenseResponse) GetLicense() *License {
@@ -1302,12 +1479,13 @@ func (x *RevokeLicenseResponse) GetLicense() *License {
 
 type VerifyLicenseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Exactly one of the two.
+	// Exactly one of them.
 	//
 	// Types that are valid to be assigned to Subject:
 	//
 	//	*VerifyLicenseRequest_Token
 	//	*VerifyLicenseRequest_Number
+	//	*VerifyLicenseRequest_File
 	Subject       isVerifyLicenseRequest_Subject `protobuf_oneof:"subject"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1315,7 +1493,7 @@ type VerifyLicenseRequest struct {
 
 func (x *VerifyLicenseRequest) Reset() {
 	*x = VerifyLicenseRequest{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[20]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +1505,7 @@ func (x *VerifyLicenseRequest) String() string {
 func (*VerifyLicenseRequest) ProtoMessage() {}
 
 func (x *VerifyLicenseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[20]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +1518,7 @@ func (x *VerifyLicenseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLicenseRequest.ProtoReflect.Descriptor instead.
 func (*VerifyLicenseRequest) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{20}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *VerifyLicenseRequest) GetSubject() isVerifyLicenseRequest_Subject {
@@ -1368,6 +1546,15 @@ func (x *VerifyLicenseRequest) GetNumber() string {
 	return ""
 }
 
+func (x *VerifyLicenseRequest) GetFile() []byte {
+	if x != nil {
+		if x, ok := x.Subject.(*VerifyLicenseRequest_File); ok {
+			return x.File
+		}
+	}
+	return nil
+}
+
 type isVerifyLicenseRequest_Subject interface {
 	isVerifyLicenseRequest_Subject()
 }
@@ -1382,9 +1569,16 @@ type VerifyLicenseRequest_Number struct {
 	Number string `protobuf:"bytes,2,opt,name=number,proto3,oneof"`
 }
 
+type VerifyLicenseRequest_File struct {
+	// Base64 in JSON: the licence's page, an OFD file of at most 4 MiB.
+	File []byte `protobuf:"bytes,3,opt,name=file,proto3,oneof"`
+}
+
 func (*VerifyLicenseRequest_Token) isVerifyLicenseRequest_Subject() {}
 
 func (*VerifyLicenseRequest_Number) isVerifyLicenseRequest_Subject() {}
+
+func (*VerifyLicenseRequest_File) isVerifyLicenseRequest_Subject() {}
 
 type VerifyLicenseResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -1400,14 +1594,16 @@ type VerifyLicenseResponse struct {
 	// The moment the status was true.
 	StatusAsOf *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=status_as_of,json=statusAsOf,proto3" json:"status_as_of,omitempty"`
 	// The disclosed claims as a JSON object. On REST the object itself.
-	Claims        []byte `protobuf:"bytes,9,opt,name=claims,proto3" json:"claims,omitempty"`
+	Claims []byte `protobuf:"bytes,9,opt,name=claims,proto3" json:"claims,omitempty"`
+	// The signatures of a file, step by step.
+	Signatures    []*v1.FileSignature `protobuf:"bytes,10,rep,name=signatures,proto3" json:"signatures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *VerifyLicenseResponse) Reset() {
 	*x = VerifyLicenseResponse{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[21]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1615,7 @@ func (x *VerifyLicenseResponse) String() string {
 func (*VerifyLicenseResponse) ProtoMessage() {}
 
 func (x *VerifyLicenseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[21]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1628,7 @@ func (x *VerifyLicenseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyLicenseResponse.ProtoReflect.Descriptor instead.
 func (*VerifyLicenseResponse) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{21}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *VerifyLicenseResponse) GetVerdict() Verdict {
@@ -1498,6 +1694,13 @@ func (x *VerifyLicenseResponse) GetClaims() []byte {
 	return nil
 }
 
+func (x *VerifyLicenseResponse) GetSignatures() []*v1.FileSignature {
+	if x != nil {
+		return x.Signatures
+	}
+	return nil
+}
+
 type GetStatusListRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1507,7 +1710,7 @@ type GetStatusListRequest struct {
 
 func (x *GetStatusListRequest) Reset() {
 	*x = GetStatusListRequest{}
-	mi := &file_licenses_v1_licenses_proto_msgTypes[22]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1722,7 @@ func (x *GetStatusListRequest) String() string {
 func (*GetStatusListRequest) ProtoMessage() {}
 
 func (x *GetStatusListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_licenses_v1_licenses_proto_msgTypes[22]
+	mi := &file_licenses_v1_licenses_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1735,7 @@ func (x *GetStatusListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusListRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusListRequest) Descriptor() ([]byte, []int) {
-	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{22}
+	return file_licenses_v1_licenses_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetStatusListRequest) GetId() string {
@@ -1546,11 +1749,15 @@ var File_licenses_v1_licenses_proto protoreflect.FileDescriptor
 
 const file_licenses_v1_licenses_proto_rawDesc = "" +
 	"\n" +
-	"\x1alicenses/v1/licenses.proto\x12\vlicenses.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"f\n" +
+	"\x1alicenses/v1/licenses.proto\x12\vlicenses.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18signing/v1/signing.proto\"\x92\x01\n" +
 	"\vLicenseType\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12-\n" +
-	"\x12disclosable_claims\x18\x03 \x03(\tR\x11disclosableClaims\"T\n" +
+	"\x12disclosable_claims\x18\x03 \x03(\tR\x11disclosableClaims\x12*\n" +
+	"\x04face\x18\x04 \x03(\v2\x16.licenses.v1.FaceFieldR\x04face\"7\n" +
+	"\tFaceField\x12\x14\n" +
+	"\x05claim\x18\x01 \x01(\tR\x05claim\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\"T\n" +
 	"\x15PutLicenseTypeRequest\x12;\n" +
 	"\flicense_type\x18\x01 \x01(\v2\x18.licenses.v1.LicenseTypeR\vlicenseType\"U\n" +
 	"\x16PutLicenseTypeResponse\x12;\n" +
@@ -1603,7 +1810,12 @@ const file_licenses_v1_licenses_proto_rawDesc = "" +
 	"\x11GetLicenseRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\"D\n" +
 	"\x12GetLicenseResponse\x12.\n" +
-	"\alicense\x18\x01 \x01(\v2\x14.licenses.v1.LicenseR\alicense\"i\n" +
+	"\alicense\x18\x01 \x01(\v2\x14.licenses.v1.LicenseR\alicense\"\x81\x01\n" +
+	"\x15GetLicensePageRequest\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12/\n" +
+	"\x06format\x18\x02 \x01(\x0e2\x17.licenses.v1.PageFormatR\x06format\x12\x1f\n" +
+	"\vcopy_reason\x18\x03 \x01(\tR\n" +
+	"copyReason\"i\n" +
 	"\x13ListLicensesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1629,11 +1841,12 @@ const file_licenses_v1_licenses_proto_rawDesc = "" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"G\n" +
 	"\x15RevokeLicenseResponse\x12.\n" +
-	"\alicense\x18\x01 \x01(\v2\x14.licenses.v1.LicenseR\alicense\"S\n" +
+	"\alicense\x18\x01 \x01(\v2\x14.licenses.v1.LicenseR\alicense\"i\n" +
 	"\x14VerifyLicenseRequest\x12\x16\n" +
 	"\x05token\x18\x01 \x01(\tH\x00R\x05token\x12\x18\n" +
-	"\x06number\x18\x02 \x01(\tH\x00R\x06numberB\t\n" +
-	"\asubject\"\xd7\x02\n" +
+	"\x06number\x18\x02 \x01(\tH\x00R\x06number\x12\x14\n" +
+	"\x04file\x18\x03 \x01(\fH\x00R\x04fileB\t\n" +
+	"\asubject\"\x92\x03\n" +
 	"\x15VerifyLicenseResponse\x12.\n" +
 	"\averdict\x18\x01 \x01(\x0e2\x14.licenses.v1.VerdictR\averdict\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x16\n" +
@@ -1646,14 +1859,23 @@ const file_licenses_v1_licenses_proto_rawDesc = "" +
 	"validUntil\x12<\n" +
 	"\fstatus_as_of\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"statusAsOf\x12\x16\n" +
-	"\x06claims\x18\t \x01(\fR\x06claims\"&\n" +
+	"\x06claims\x18\t \x01(\fR\x06claims\x129\n" +
+	"\n" +
+	"signatures\x18\n" +
+	" \x03(\v2\x19.signing.v1.FileSignatureR\n" +
+	"signatures\"&\n" +
 	"\x14GetStatusListRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id*\x83\x01\n" +
 	"\rLicenseStatus\x12\x1e\n" +
 	"\x1aLICENSE_STATUS_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14LICENSE_STATUS_VALID\x10\x01\x12\x1c\n" +
 	"\x18LICENSE_STATUS_SUSPENDED\x10\x02\x12\x1a\n" +
-	"\x16LICENSE_STATUS_REVOKED\x10\x03*\xf4\x01\n" +
+	"\x16LICENSE_STATUS_REVOKED\x10\x03*S\n" +
+	"\n" +
+	"PageFormat\x12\x1b\n" +
+	"\x17PAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fPAGE_FORMAT_OFD\x10\x01\x12\x13\n" +
+	"\x0fPAGE_FORMAT_PNG\x10\x02*\xf4\x01\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rVERDICT_VALID\x10\x01\x12\x13\n" +
@@ -1664,15 +1886,15 @@ const file_licenses_v1_licenses_proto_rawDesc = "" +
 	"\x0fVERDICT_UNKNOWN\x10\x06\x12\x1a\n" +
 	"\x16VERDICT_UNKNOWN_ISSUER\x10\a\x12\x19\n" +
 	"\x15VERDICT_BAD_SIGNATURE\x10\b\x12\x15\n" +
-	"\x11VERDICT_MALFORMED\x10\t2\xe2\n" +
-	"\n" +
+	"\x11VERDICT_MALFORMED\x10\t2\xd2\v\n" +
 	"\x0fLicensesService\x12\x96\x01\n" +
 	"\x0ePutLicenseType\x12\".licenses.v1.PutLicenseTypeRequest\x1a#.licenses.v1.PutLicenseTypeResponse\";\x82\xd3\xe4\x93\x025:\flicense_type\x1a%/v1/license-types/{license_type.code}\x12z\n" +
 	"\x10ListLicenseTypes\x12$.licenses.v1.ListLicenseTypesRequest\x1a%.licenses.v1.ListLicenseTypesResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/license-types\x12l\n" +
 	"\fIssueLicense\x12 .licenses.v1.IssueLicenseRequest\x1a!.licenses.v1.IssueLicenseResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/licenses\x12\x89\x01\n" +
 	"\x12BatchIssueLicenses\x12&.licenses.v1.BatchIssueLicensesRequest\x1a'.licenses.v1.BatchIssueLicensesResponse\"\"\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/licenses:batchIssue\x12l\n" +
 	"\n" +
-	"GetLicense\x12\x1e.licenses.v1.GetLicenseRequest\x1a\x1f.licenses.v1.GetLicenseResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/licenses/{number}\x12i\n" +
+	"GetLicense\x12\x1e.licenses.v1.GetLicenseRequest\x1a\x1f.licenses.v1.GetLicenseResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/licenses/{number}\x12n\n" +
+	"\x0eGetLicensePage\x12\".licenses.v1.GetLicensePageRequest\x1a\x14.google.api.HttpBody\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/licenses/{number}/page\x12i\n" +
 	"\fListLicenses\x12 .licenses.v1.ListLicensesRequest\x1a!.licenses.v1.ListLicensesResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/licenses\x12\x83\x01\n" +
 	"\x0eSuspendLicense\x12\".licenses.v1.SuspendLicenseRequest\x1a#.licenses.v1.SuspendLicenseResponse\"(\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/licenses/{number}:suspend\x12\x7f\n" +
 	"\rResumeLicense\x12!.licenses.v1.ResumeLicenseRequest\x1a\".licenses.v1.ResumeLicenseResponse\"'\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/licenses/{number}:resume\x12\x7f\n" +
@@ -1692,85 +1914,94 @@ func file_licenses_v1_licenses_proto_rawDescGZIP() []byte {
 	return file_licenses_v1_licenses_proto_rawDescData
 }
 
-var file_licenses_v1_licenses_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_licenses_v1_licenses_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_licenses_v1_licenses_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_licenses_v1_licenses_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_licenses_v1_licenses_proto_goTypes = []any{
 	(LicenseStatus)(0),                 // 0: licenses.v1.LicenseStatus
-	(Verdict)(0),                       // 1: licenses.v1.Verdict
-	(*LicenseType)(nil),                // 2: licenses.v1.LicenseType
-	(*PutLicenseTypeRequest)(nil),      // 3: licenses.v1.PutLicenseTypeRequest
-	(*PutLicenseTypeResponse)(nil),     // 4: licenses.v1.PutLicenseTypeResponse
-	(*ListLicenseTypesRequest)(nil),    // 5: licenses.v1.ListLicenseTypesRequest
-	(*ListLicenseTypesResponse)(nil),   // 6: licenses.v1.ListLicenseTypesResponse
-	(*License)(nil),                    // 7: licenses.v1.License
-	(*IssueLicenseRequest)(nil),        // 8: licenses.v1.IssueLicenseRequest
-	(*IssueLicenseResponse)(nil),       // 9: licenses.v1.IssueLicenseResponse
-	(*BatchIssueLicensesRequest)(nil),  // 10: licenses.v1.BatchIssueLicensesRequest
-	(*BatchIssueLicensesResponse)(nil), // 11: licenses.v1.BatchIssueLicensesResponse
-	(*GetLicenseRequest)(nil),          // 12: licenses.v1.GetLicenseRequest
-	(*GetLicenseResponse)(nil),         // 13: licenses.v1.GetLicenseResponse
-	(*ListLicensesRequest)(nil),        // 14: licenses.v1.ListLicensesRequest
-	(*ListLicensesResponse)(nil),       // 15: licenses.v1.ListLicensesResponse
-	(*SuspendLicenseRequest)(nil),      // 16: licenses.v1.SuspendLicenseRequest
-	(*SuspendLicenseResponse)(nil),     // 17: licenses.v1.SuspendLicenseResponse
-	(*ResumeLicenseRequest)(nil),       // 18: licenses.v1.ResumeLicenseRequest
-	(*ResumeLicenseResponse)(nil),      // 19: licenses.v1.ResumeLicenseResponse
-	(*RevokeLicenseRequest)(nil),       // 20: licenses.v1.RevokeLicenseRequest
-	(*RevokeLicenseResponse)(nil),      // 21: licenses.v1.RevokeLicenseResponse
-	(*VerifyLicenseRequest)(nil),       // 22: licenses.v1.VerifyLicenseRequest
-	(*VerifyLicenseResponse)(nil),      // 23: licenses.v1.VerifyLicenseResponse
-	(*GetStatusListRequest)(nil),       // 24: licenses.v1.GetStatusListRequest
-	(*timestamppb.Timestamp)(nil),      // 25: google.protobuf.Timestamp
-	(*httpbody.HttpBody)(nil),          // 26: google.api.HttpBody
+	(PageFormat)(0),                    // 1: licenses.v1.PageFormat
+	(Verdict)(0),                       // 2: licenses.v1.Verdict
+	(*LicenseType)(nil),                // 3: licenses.v1.LicenseType
+	(*FaceField)(nil),                  // 4: licenses.v1.FaceField
+	(*PutLicenseTypeRequest)(nil),      // 5: licenses.v1.PutLicenseTypeRequest
+	(*PutLicenseTypeResponse)(nil),     // 6: licenses.v1.PutLicenseTypeResponse
+	(*ListLicenseTypesRequest)(nil),    // 7: licenses.v1.ListLicenseTypesRequest
+	(*ListLicenseTypesResponse)(nil),   // 8: licenses.v1.ListLicenseTypesResponse
+	(*License)(nil),                    // 9: licenses.v1.License
+	(*IssueLicenseRequest)(nil),        // 10: licenses.v1.IssueLicenseRequest
+	(*IssueLicenseResponse)(nil),       // 11: licenses.v1.IssueLicenseResponse
+	(*BatchIssueLicensesRequest)(nil),  // 12: licenses.v1.BatchIssueLicensesRequest
+	(*BatchIssueLicensesResponse)(nil), // 13: licenses.v1.BatchIssueLicensesResponse
+	(*GetLicenseRequest)(nil),          // 14: licenses.v1.GetLicenseRequest
+	(*GetLicenseResponse)(nil),         // 15: licenses.v1.GetLicenseResponse
+	(*GetLicensePageRequest)(nil),      // 16: licenses.v1.GetLicensePageRequest
+	(*ListLicensesRequest)(nil),        // 17: licenses.v1.ListLicensesRequest
+	(*ListLicensesResponse)(nil),       // 18: licenses.v1.ListLicensesResponse
+	(*SuspendLicenseRequest)(nil),      // 19: licenses.v1.SuspendLicenseRequest
+	(*SuspendLicenseResponse)(nil),     // 20: licenses.v1.SuspendLicenseResponse
+	(*ResumeLicenseRequest)(nil),       // 21: licenses.v1.ResumeLicenseRequest
+	(*ResumeLicenseResponse)(nil),      // 22: licenses.v1.ResumeLicenseResponse
+	(*RevokeLicenseRequest)(nil),       // 23: licenses.v1.RevokeLicenseRequest
+	(*RevokeLicenseResponse)(nil),      // 24: licenses.v1.RevokeLicenseResponse
+	(*VerifyLicenseRequest)(nil),       // 25: licenses.v1.VerifyLicenseRequest
+	(*VerifyLicenseResponse)(nil),      // 26: licenses.v1.VerifyLicenseResponse
+	(*GetStatusListRequest)(nil),       // 27: licenses.v1.GetStatusListRequest
+	(*timestamppb.Timestamp)(nil),      // 28: google.protobuf.Timestamp
+	(*v1.FileSignature)(nil),           // 29: signing.v1.FileSignature
+	(*httpbody.HttpBody)(nil),          // 30: google.api.HttpBody
 }
 var file_licenses_v1_licenses_proto_depIdxs = []int32{
-	2,  // 0: licenses.v1.PutLicenseTypeRequest.license_type:type_name -> licenses.v1.LicenseType
-	2,  // 1: licenses.v1.PutLicenseTypeResponse.license_type:type_name -> licenses.v1.LicenseType
-	2,  // 2: licenses.v1.ListLicenseTypesResponse.license_types:type_name -> licenses.v1.LicenseType
-	0,  // 3: licenses.v1.License.status:type_name -> licenses.v1.LicenseStatus
-	25, // 4: licenses.v1.License.issue_time:type_name -> google.protobuf.Timestamp
-	25, // 5: licenses.v1.License.valid_from:type_name -> google.protobuf.Timestamp
-	25, // 6: licenses.v1.License.valid_until:type_name -> google.protobuf.Timestamp
-	25, // 7: licenses.v1.IssueLicenseRequest.valid_from:type_name -> google.protobuf.Timestamp
-	25, // 8: licenses.v1.IssueLicenseRequest.valid_until:type_name -> google.protobuf.Timestamp
-	7,  // 9: licenses.v1.IssueLicenseResponse.license:type_name -> licenses.v1.License
-	8,  // 10: licenses.v1.BatchIssueLicensesRequest.requests:type_name -> licenses.v1.IssueLicenseRequest
-	7,  // 11: licenses.v1.BatchIssueLicensesResponse.licenses:type_name -> licenses.v1.License
-	7,  // 12: licenses.v1.GetLicenseResponse.license:type_name -> licenses.v1.License
-	7,  // 13: licenses.v1.ListLicensesResponse.licenses:type_name -> licenses.v1.License
-	7,  // 14: licenses.v1.SuspendLicenseResponse.license:type_name -> licenses.v1.License
-	7,  // 15: licenses.v1.ResumeLicenseResponse.license:type_name -> licenses.v1.License
-	7,  // 16: licenses.v1.RevokeLicenseResponse.license:type_name -> licenses.v1.License
-	1,  // 17: licenses.v1.VerifyLicenseResponse.verdict:type_name -> licenses.v1.Verdict
-	25, // 18: licenses.v1.VerifyLicenseResponse.valid_until:type_name -> google.protobuf.Timestamp
-	25, // 19: licenses.v1.VerifyLicenseResponse.status_as_of:type_name -> google.protobuf.Timestamp
-	3,  // 20: licenses.v1.LicensesService.PutLicenseType:input_type -> licenses.v1.PutLicenseTypeRequest
-	5,  // 21: licenses.v1.LicensesService.ListLicenseTypes:input_type -> licenses.v1.ListLicenseTypesRequest
-	8,  // 22: licenses.v1.LicensesService.IssueLicense:input_type -> licenses.v1.IssueLicenseRequest
-	10, // 23: licenses.v1.LicensesService.BatchIssueLicenses:input_type -> licenses.v1.BatchIssueLicensesRequest
-	12, // 24: licenses.v1.LicensesService.GetLicense:input_type -> licenses.v1.GetLicenseRequest
-	14, // 25: licenses.v1.LicensesService.ListLicenses:input_type -> licenses.v1.ListLicensesRequest
-	16, // 26: licenses.v1.LicensesService.SuspendLicense:input_type -> licenses.v1.SuspendLicenseRequest
-	18, // 27: licenses.v1.LicensesService.ResumeLicense:input_type -> licenses.v1.ResumeLicenseRequest
-	20, // 28: licenses.v1.LicensesService.RevokeLicense:input_type -> licenses.v1.RevokeLicenseRequest
-	22, // 29: licenses.v1.LicensesService.VerifyLicense:input_type -> licenses.v1.VerifyLicenseRequest
-	24, // 30: licenses.v1.LicensesService.GetStatusList:input_type -> licenses.v1.GetStatusListRequest
-	4,  // 31: licenses.v1.LicensesService.PutLicenseType:output_type -> licenses.v1.PutLicenseTypeResponse
-	6,  // 32: licenses.v1.LicensesService.ListLicenseTypes:output_type -> licenses.v1.ListLicenseTypesResponse
-	9,  // 33: licenses.v1.LicensesService.IssueLicense:output_type -> licenses.v1.IssueLicenseResponse
-	11, // 34: licenses.v1.LicensesService.BatchIssueLicenses:output_type -> licenses.v1.BatchIssueLicensesResponse
-	13, // 35: licenses.v1.LicensesService.GetLicense:output_type -> licenses.v1.GetLicenseResponse
-	15, // 36: licenses.v1.LicensesService.ListLicenses:output_type -> licenses.v1.ListLicensesResponse
-	17, // 37: licenses.v1.LicensesService.SuspendLicense:output_type -> licenses.v1.SuspendLicenseResponse
-	19, // 38: licenses.v1.LicensesService.ResumeLicense:output_type -> licenses.v1.ResumeLicenseResponse
-	21, // 39: licenses.v1.LicensesService.RevokeLicense:output_type -> licenses.v1.RevokeLicenseResponse
-	23, // 40: licenses.v1.LicensesService.VerifyLicense:output_type -> licenses.v1.VerifyLicenseResponse
-	26, // 41: licenses.v1.LicensesService.GetStatusList:output_type -> google.api.HttpBody
-	31, // [31:42] is the sub-list for method output_type
-	20, // [20:31] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	4,  // 0: licenses.v1.LicenseType.face:type_name -> licenses.v1.FaceField
+	3,  // 1: licenses.v1.PutLicenseTypeRequest.license_type:type_name -> licenses.v1.LicenseType
+	3,  // 2: licenses.v1.PutLicenseTypeResponse.license_type:type_name -> licenses.v1.LicenseType
+	3,  // 3: licenses.v1.ListLicenseTypesResponse.license_types:type_name -> licenses.v1.LicenseType
+	0,  // 4: licenses.v1.License.status:type_name -> licenses.v1.LicenseStatus
+	28, // 5: licenses.v1.License.issue_time:type_name -> google.protobuf.Timestamp
+	28, // 6: licenses.v1.License.valid_from:type_name -> google.protobuf.Timestamp
+	28, // 7: licenses.v1.License.valid_until:type_name -> google.protobuf.Timestamp
+	28, // 8: licenses.v1.IssueLicenseRequest.valid_from:type_name -> google.protobuf.Timestamp
+	28, // 9: licenses.v1.IssueLicenseRequest.valid_until:type_name -> google.protobuf.Timestamp
+	9,  // 10: licenses.v1.IssueLicenseResponse.license:type_name -> licenses.v1.License
+	10, // 11: licenses.v1.BatchIssueLicensesRequest.requests:type_name -> licenses.v1.IssueLicenseRequest
+	9,  // 12: licenses.v1.BatchIssueLicensesResponse.licenses:type_name -> licenses.v1.License
+	9,  // 13: licenses.v1.GetLicenseResponse.license:type_name -> licenses.v1.License
+	1,  // 14: licenses.v1.GetLicensePageRequest.format:type_name -> licenses.v1.PageFormat
+	9,  // 15: licenses.v1.ListLicensesResponse.licenses:type_name -> licenses.v1.License
+	9,  // 16: licenses.v1.SuspendLicenseResponse.license:type_name -> licenses.v1.License
+	9,  // 17: licenses.v1.ResumeLicenseResponse.license:type_name -> licenses.v1.License
+	9,  // 18: licenses.v1.RevokeLicenseResponse.license:type_name -> licenses.v1.License
+	2,  // 19: licenses.v1.VerifyLicenseResponse.verdict:type_name -> licenses.v1.Verdict
+	28, // 20: licenses.v1.VerifyLicenseResponse.valid_until:type_name -> google.protobuf.Timestamp
+	28, // 21: licenses.v1.VerifyLicenseResponse.status_as_of:type_name -> google.protobuf.Timestamp
+	29, // 22: licenses.v1.VerifyLicenseResponse.signatures:type_name -> signing.v1.FileSignature
+	5,  // 23: licenses.v1.LicensesService.PutLicenseType:input_type -> licenses.v1.PutLicenseTypeRequest
+	7,  // 24: licenses.v1.LicensesService.ListLicenseTypes:input_type -> licenses.v1.ListLicenseTypesRequest
+	10, // 25: licenses.v1.LicensesService.IssueLicense:input_type -> licenses.v1.IssueLicenseRequest
+	12, // 26: licenses.v1.LicensesService.BatchIssueLicenses:input_type -> licenses.v1.BatchIssueLicensesRequest
+	14, // 27: licenses.v1.LicensesService.GetLicense:input_type -> licenses.v1.GetLicenseRequest
+	16, // 28: licenses.v1.LicensesService.GetLicensePage:input_type -> licenses.v1.GetLicensePageRequest
+	17, // 29: licenses.v1.LicensesService.ListLicenses:input_type -> licenses.v1.ListLicensesRequest
+	19, // 30: licenses.v1.LicensesService.SuspendLicense:input_type -> licenses.v1.SuspendLicenseRequest
+	21, // 31: licenses.v1.LicensesService.ResumeLicense:input_type -> licenses.v1.ResumeLicenseRequest
+	23, // 32: licenses.v1.LicensesService.RevokeLicense:input_type -> licenses.v1.RevokeLicenseRequest
+	25, // 33: licenses.v1.LicensesService.VerifyLicense:input_type -> licenses.v1.VerifyLicenseRequest
+	27, // 34: licenses.v1.LicensesService.GetStatusList:input_type -> licenses.v1.GetStatusListRequest
+	6,  // 35: licenses.v1.LicensesService.PutLicenseType:output_type -> licenses.v1.PutLicenseTypeResponse
+	8,  // 36: licenses.v1.LicensesService.ListLicenseTypes:output_type -> licenses.v1.ListLicenseTypesResponse
+	11, // 37: licenses.v1.LicensesService.IssueLicense:output_type -> licenses.v1.IssueLicenseResponse
+	13, // 38: licenses.v1.LicensesService.BatchIssueLicenses:output_type -> licenses.v1.BatchIssueLicensesResponse
+	15, // 39: licenses.v1.LicensesService.GetLicense:output_type -> licenses.v1.GetLicenseResponse
+	30, // 40: licenses.v1.LicensesService.GetLicensePage:output_type -> google.api.HttpBody
+	18, // 41: licenses.v1.LicensesService.ListLicenses:output_type -> licenses.v1.ListLicensesResponse
+	20, // 42: licenses.v1.LicensesService.SuspendLicense:output_type -> licenses.v1.SuspendLicenseResponse
+	22, // 43: licenses.v1.LicensesService.ResumeLicense:output_type -> licenses.v1.ResumeLicenseResponse
+	24, // 44: licenses.v1.LicensesService.RevokeLicense:output_type -> licenses.v1.RevokeLicenseResponse
+	26, // 45: licenses.v1.LicensesService.VerifyLicense:output_type -> licenses.v1.VerifyLicenseResponse
+	30, // 46: licenses.v1.LicensesService.GetStatusList:output_type -> google.api.HttpBody
+	35, // [35:47] is the sub-list for method output_type
+	23, // [23:35] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_licenses_v1_licenses_proto_init() }
@@ -1778,17 +2009,18 @@ func file_licenses_v1_licenses_proto_init() {
 	if File_licenses_v1_licenses_proto != nil {
 		return
 	}
-	file_licenses_v1_licenses_proto_msgTypes[20].OneofWrappers = []any{
+	file_licenses_v1_licenses_proto_msgTypes[22].OneofWrappers = []any{
 		(*VerifyLicenseRequest_Token)(nil),
 		(*VerifyLicenseRequest_Number)(nil),
+		(*VerifyLicenseRequest_File)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_licenses_v1_licenses_proto_rawDesc), len(file_licenses_v1_licenses_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   23,
+			NumEnums:      3,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

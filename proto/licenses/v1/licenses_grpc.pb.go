@@ -27,6 +27,7 @@ const (
 	LicensesService_IssueLicense_FullMethodName       = "/licenses.v1.LicensesService/IssueLicense"
 	LicensesService_BatchIssueLicenses_FullMethodName = "/licenses.v1.LicensesService/BatchIssueLicenses"
 	LicensesService_GetLicense_FullMethodName         = "/licenses.v1.LicensesService/GetLicense"
+	LicensesService_GetLicensePage_FullMethodName     = "/licenses.v1.LicensesService/GetLicensePage"
 	LicensesService_ListLicenses_FullMethodName       = "/licenses.v1.LicensesService/ListLicenses"
 	LicensesService_SuspendLicense_FullMethodName     = "/licenses.v1.LicensesService/SuspendLicense"
 	LicensesService_ResumeLicense_FullMethodName      = "/licenses.v1.LicensesService/ResumeLicense"
@@ -51,6 +52,11 @@ type LicensesServiceClient interface {
 	BatchIssueLicenses(ctx context.Context, in *BatchIssueLicensesRequest, opts ...grpc.CallOption) (*BatchIssueLicensesResponse, error)
 	// Returns one licence by its number (证照标识).
 	GetLicense(ctx context.Context, in *GetLicenseRequest, opts ...grpc.CallOption) (*GetLicenseResponse, error)
+	// Returns the licence's sealed page: an OFD file (GB/T 33190) with the department's e-seal (GB/T 38540), or a picture
+	// of it. The page is made when it is first asked for and stays the same; a copy for a purpose (加注件) is made each time.
+	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+	// buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+	GetLicensePage(ctx context.Context, in *GetLicensePageRequest, opts ...grpc.CallOption) (*httpbody.HttpBody, error)
 	// Lists licences, newest first.
 	ListLicenses(ctx context.Context, in *ListLicensesRequest, opts ...grpc.CallOption) (*ListLicensesResponse, error)
 	// Suspends a valid licence (暂扣); reversible.
@@ -119,6 +125,16 @@ func (c *licensesServiceClient) GetLicense(ctx context.Context, in *GetLicenseRe
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetLicenseResponse)
 	err := c.cc.Invoke(ctx, LicensesService_GetLicense_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *licensesServiceClient) GetLicensePage(ctx context.Context, in *GetLicensePageRequest, opts ...grpc.CallOption) (*httpbody.HttpBody, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(httpbody.HttpBody)
+	err := c.cc.Invoke(ctx, LicensesService_GetLicensePage_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -201,6 +217,11 @@ type LicensesServiceServer interface {
 	BatchIssueLicenses(context.Context, *BatchIssueLicensesRequest) (*BatchIssueLicensesResponse, error)
 	// Returns one licence by its number (证照标识).
 	GetLicense(context.Context, *GetLicenseRequest) (*GetLicenseResponse, error)
+	// Returns the licence's sealed page: an OFD file (GB/T 33190) with the department's e-seal (GB/T 38540), or a picture
+	// of it. The page is made when it is first asked for and stays the same; a copy for a purpose (加注件) is made each time.
+	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+	// buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+	GetLicensePage(context.Context, *GetLicensePageRequest) (*httpbody.HttpBody, error)
 	// Lists licences, newest first.
 	ListLicenses(context.Context, *ListLicensesRequest) (*ListLicensesResponse, error)
 	// Suspends a valid licence (暂扣); reversible.
@@ -239,6 +260,9 @@ func (UnimplementedLicensesServiceServer) BatchIssueLicenses(context.Context, *B
 }
 func (UnimplementedLicensesServiceServer) GetLicense(context.Context, *GetLicenseRequest) (*GetLicenseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetLicense not implemented")
+}
+func (UnimplementedLicensesServiceServer) GetLicensePage(context.Context, *GetLicensePageRequest) (*httpbody.HttpBody, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetLicensePage not implemented")
 }
 func (UnimplementedLicensesServiceServer) ListLicenses(context.Context, *ListLicensesRequest) (*ListLicensesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListLicenses not implemented")
@@ -365,6 +389,24 @@ func _LicensesService_GetLicense_Handler(srv interface{}, ctx context.Context, d
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(LicensesServiceServer).GetLicense(ctx, req.(*GetLicenseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LicensesService_GetLicensePage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetLicensePageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LicensesServiceServer).GetLicensePage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LicensesService_GetLicensePage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LicensesServiceServer).GetLicensePage(ctx, req.(*GetLicensePageRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -503,6 +545,10 @@ var LicensesService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetLicense",
 			Handler:    _LicensesService_GetLicense_Handler,
+		},
+		{
+			MethodName: "GetLicensePage",
+			Handler:    _LicensesService_GetLicensePage_Handler,
 		},
 		{
 			MethodName: "ListLicenses",

@@ -10,7 +10,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -20,19 +19,18 @@ const MaxDepth = 32
 
 // Decode reads one JSON value (RFC 8259). Objects become map[string]any,
 // arrays []any, numbers json.Number, so that no digit is lost. It refuses
-// invalid UTF-8, an object with two members of one name, nesting deeper than
-// MaxDepth, and anything after the value.
+// invalid UTF-8, an object with two members of one name, half a surrogate
+// pair, which parsers replace or keep as they like (RFC 7493 §2.1), nesting
+// deeper than MaxDepth, and anything after the value.
 func Decode(data []byte) (any, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("JSON is not UTF-8")
 	}
-	// Valid first: it is the exact grammar, and Token is laxer in places.
 	if !json.Valid(data) {
 		return nil, errors.New("not one JSON value")
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	return decodeValue(dec, 0)
+	s := scanner{data: data}
+	return s.value(0)
 }
 
 // Object is Decode for a value that must be an object.
@@ -46,55 +44,6 @@ func Object(data []byte) (map[string]any, error) {
 		return nil, errors.New("JSON is not an object")
 	}
 	return obj, nil
-}
-
-func decodeValue(dec *json.Decoder, depth int) (any, error) {
-	tok, err := dec.Token()
-	if err != nil {
-		return nil, err
-	}
-	delim, ok := tok.(json.Delim)
-	if !ok {
-		return tok, nil
-	}
-	if depth >= MaxDepth {
-		return nil, fmt.Errorf("JSON is nested deeper than %d", MaxDepth)
-	}
-	if delim == '{' {
-		return decodeObject(dec, depth)
-	}
-	list := []any{}
-	for dec.More() {
-		v, err := decodeValue(dec, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, v)
-	}
-	_, err = dec.Token() // the closing bracket
-	return list, err
-}
-
-func decodeObject(dec *json.Decoder, depth int) (any, error) {
-	obj := map[string]any{}
-	for dec.More() {
-		tok, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, ok := tok.(string)
-		if !ok {
-			return nil, errors.New("JSON member name is not a string")
-		}
-		if _, dup := obj[name]; dup {
-			return nil, fmt.Errorf("JSON member %.40q appears twice", name)
-		}
-		if obj[name], err = decodeValue(dec, depth+1); err != nil {
-			return nil, err
-		}
-	}
-	_, err := dec.Token() // the closing brace
-	return obj, err
 }
 
 // Encode writes v as compact JSON with sorted member names, and leaves <, >
@@ -113,7 +62,7 @@ func Encode(v any) ([]byte, error) {
 // accepts only the one encoding that EncodeBase64URL gives.
 func Base64URL(s string) ([]byte, error) {
 	// Strict refuses non-zero unused bits but still skips line breaks.
-	if strings.ContainsAny(s, "\r\n") {
+	if strings.IndexByte(s, '\n') >= 0 || strings.IndexByte(s, '\r') >= 0 {
 		return nil, errors.New("base64url contains a line break")
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)

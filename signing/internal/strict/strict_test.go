@@ -15,6 +15,11 @@ func TestDecodeRefusesAmbiguity(t *testing.T) {
 		"two values":            `{} {}`,
 		"trailing comma":        `[1,]`,
 		"bare word":             `{a:1}`,
+		"high surrogate alone":  `"\ud83d"`,
+		"low surrogate alone":   `"\ude00"`,
+		"surrogates turned":     `{"\ude00\ud83d":1}`,
+		"two high surrogates":   `"\ud83d\ud83d\ude00"`,
+		"text inside a pair":    `"\ud83dx\ude00"`,
 		"not UTF-8":             "\"\xff\"",
 		"empty":                 ``,
 		"too deep":              strings.Repeat("[", MaxDepth+1) + strings.Repeat("]", MaxDepth+1),
@@ -29,7 +34,7 @@ func TestDecodeRefusesAmbiguity(t *testing.T) {
 }
 
 func TestDecodeKeepsEveryDigit(t *testing.T) {
-	const in = `{"a":[1,2.50,1e400,12345678901234567890],"b":null,"c":"<张三&>"}`
+	const in = `{"a":[1,2.50,-1E+400,12345678901234567890],"b":null,"c":"<张三&>","d":[true,false,{}],"e":"\\\"\n😀"}`
 	v, err := Decode([]byte(in))
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +63,7 @@ func TestBase64URLIsCanonical(t *testing.T) {
 // FuzzDecode compares with encoding/json: whatever Decode accepts must be
 // valid JSON with the same meaning, and survive another round.
 func FuzzDecode(f *testing.F) {
-	for _, s := range []string{`{"a":[1,{"b":null}],"c":"\u0061"}`, `[]`, `"x"`, `{"a":1,"a":1}`, `-0.1e+5`} {
+	for _, s := range []string{`{"a":[1,{"b":null}],"c":"\u0061"}`, `[]`, `"x"`, ` { "a" : [ ] , "\ud83d\ude00\\\"" : true } `, `"\ud800"`, `{"a":1,"a":1}`, `-0.1e+5`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
