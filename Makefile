@@ -66,6 +66,10 @@ vuln: $(TOOLS)/govulncheck ## Known vulnerabilities (needs the vulnerability dat
 drill-kill: build ## kill -9 the hub at 20 random points of the load and compare the counts.
 	@./bin/onewindow drill --rounds 20
 
+.PHONY: drill-rotation
+drill-rotation: build ## Rotate the licence key under load; destroy the old one under dual control.
+	@./bin/onewindow drill-rotation
+
 .PHONY: bench
 bench: build ## Print the figures of the README.
 	@./bin/onewindow bench

@@ -2,9 +2,12 @@ package licenses
 
 import (
 	"context"
+	"crypto"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -15,7 +18,11 @@ import (
 	"github.com/onewindow/onewindow/exchange/bus"
 	"github.com/onewindow/onewindow/exchange/sqldb"
 	"github.com/onewindow/onewindow/exchange/sqldb/sqldbtest"
+	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
 	"github.com/onewindow/onewindow/signing"
+	"github.com/onewindow/onewindow/signing/keys"
+	"github.com/onewindow/onewindow/signing/pki"
+	"github.com/onewindow/onewindow/signing/service"
 )
 
 const (
@@ -31,9 +38,86 @@ const (
 type env struct {
 	*Registry
 	db       *sqldb.DB
-	keys     *signing.Keys
+	keys     ringKeys
 	holdings *Holdings
 	clock    *clock
+}
+
+// ringKeys signs with a key ring as the signing service does, but without its
+// checks: a test may sign what the service would not.
+type ringKeys struct{ ring *keys.Ring }
+
+func (k ringKeys) SignTokens(ctx context.Context, typ string, payloads [][]byte) ([]string, error) {
+	return k.ring.SignTokens(ctx, service.LineLicense, keys.Use{Caller: "test", Purpose: typ}, typ, payloads)
+}
+
+func (k ringKeys) Key(kid string) (crypto.PublicKey, error) { return k.ring.Key(kid) }
+
+// rotate makes the next key active at once: the ring has no cache period.
+func (k ringKeys) rotate(t *testing.T) {
+	t.Helper()
+	next, err := k.ring.Create(t.Context(), keys.Spec{Line: service.LineLicense, Algorithm: signing.ES256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.ring.Publish(t.Context(), next.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.ring.Activate(t.Context(), next.ID); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func openKeys(t testing.TB, dir string, now func() time.Time) ringKeys {
+	t.Helper()
+	journal, err := keys.OpenJournal(filepath.Join(dir, "uses"), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := keys.Open(t.Context(), keys.Config{
+		Dir: filepath.Join(dir, "keys"), Passphrase: []byte("a passphrase"), Uses: journal, Now: now, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(ring.Close(), journal.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := ring.EnsureActive(t.Context(), keys.Spec{Line: service.LineLicense, Algorithm: signing.ES256}); err != nil {
+		t.Fatal(err)
+	}
+	return ringKeys{ring: ring}
+}
+
+// openPages is a signing service with a seal for the market regulation, or
+// skips where the font is missing.
+func openPages(t testing.TB, now func() time.Time) service.Local {
+	t.Helper()
+	font := os.Getenv("ONEWINDOW_TEST_FONT")
+	if font == "" {
+		t.Skip("ONEWINDOW_TEST_FONT is not set: the font of signing/typeface is not here")
+	}
+	s, err := service.Open(t.Context(), service.Config{
+		Dir: t.TempDir(), Passphrase: []byte("a passphrase"), RootPassphrase: []byte("a passphrase"), Issuer: baseURL, Font: font,
+		Operator: pki.Subject{Country: "CN", Organization: "测试", CommonName: "测试"}, CachePeriod: time.Minute,
+		Grants: []service.Grant{{Caller: "registry", Lines: []string{"seal/*"}, Operations: []service.Operation{service.Seal, service.Manage}}},
+		Caller: service.CallerFrom, Logger: slog.New(slog.DiscardHandler), Now: now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	_, err = s.As("registry").MakeSeal(t.Context(), &signingv1.MakeSealRequest{RequestId: "1", Department: marketUSCC, Name: "测试市市场监督管理局"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.As("registry")
 }
 
 // clock is the real time, shifted.
@@ -80,11 +164,8 @@ func openEnv(t testing.TB, databaseURL, dir string) env {
 			t.Error(err)
 		}
 	})
-	keys, err := signing.OpenKeys(filepath.Join(dir, "keys"), []byte("a passphrase"), logger)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := env{db: db, keys: keys, clock: &clock{}}
+	e := env{db: db, clock: &clock{}}
+	e.keys = openKeys(t, dir, e.clock.now)
 	e.holdings = NewHoldings(db, e.clock.now)
 	ex, err := exchange.New(ctx, exchange.Config{
 		DB: db, Topics: topics, Licenses: e.holdings, Logger: logger, Partitions: 1, Now: e.clock.now,
@@ -97,7 +178,7 @@ func openEnv(t testing.TB, databaseURL, dir string) env {
 		t.Fatal(err)
 	}
 	e.Registry, err = New(ctx, Config{
-		DB: db, Keys: keys, Outbox: outbox, Departments: ex, BaseURL: baseURL, Logger: logger, Now: e.clock.now,
+		DB: db, Keys: e.keys, Outbox: outbox, Departments: ex, BaseURL: baseURL, Logger: logger, Now: e.clock.now,
 	})
 	if err != nil {
 		t.Fatal(err)

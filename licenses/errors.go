@@ -21,4 +21,6 @@ var (
 	ErrState = errors.New("licenses: not possible in this status")
 	// ErrForbidden is a caller who may not act for the department.
 	ErrForbidden = errors.New("licenses: not allowed")
+	// ErrNoSeal reports a department without an e-seal in force, whose licences have no page.
+	ErrNoSeal = errors.New("licenses: no seal")
 )

@@ -15,6 +15,7 @@ import (
 	"github.com/onewindow/onewindow/exchange/access"
 	"github.com/onewindow/onewindow/exchange/server"
 	licensesv1 "github.com/onewindow/onewindow/proto/licenses/v1"
+	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
 )
 
 // Service returns the registry's API for the server: who may call what, and
@@ -42,6 +43,7 @@ func (r *Registry) Service() server.Service {
 			licensesv1.LicensesService_ResumeLicense_FullMethodName:      departments,
 			licensesv1.LicensesService_RevokeLicense_FullMethodName:      departments,
 			licensesv1.LicensesService_GetLicense_FullMethodName:         windows,
+			licensesv1.LicensesService_GetLicensePage_FullMethodName:     windows,
 			licensesv1.LicensesService_ListLicenses_FullMethodName:       windows,
 			licensesv1.LicensesService_VerifyLicense_FullMethodName:      windows,
 			licensesv1.LicensesService_GetStatusList_FullMethodName:      {Public: true},
@@ -54,6 +56,7 @@ func (r *Registry) Service() server.Service {
 			{Err: ErrNotFound, Code: codes.NotFound, Reason: "LICENSE_NOT_FOUND"},
 			{Err: ErrConflict, Code: codes.AlreadyExists, Reason: "LICENSE_REQUEST_ID_USED"},
 			{Err: ErrState, Code: codes.FailedPrecondition, Reason: "LICENSE_STATUS"},
+			{Err: ErrNoSeal, Code: codes.FailedPrecondition, Reason: "LICENSE_NO_SEAL"},
 			{Err: ErrForbidden, Code: codes.PermissionDenied, Reason: "LICENSE_FORBIDDEN"},
 			{Err: exchange.ErrUnknownDepartment, Code: codes.FailedPrecondition, Reason: "DEPARTMENT_UNKNOWN"},
 		},
@@ -68,7 +71,11 @@ type licensesService struct {
 
 func (s licensesService) PutLicenseType(ctx context.Context, req *licensesv1.PutLicenseTypeRequest) (*licensesv1.PutLicenseTypeResponse, error) {
 	t := req.GetLicenseType()
-	err := s.registry.PutType(ctx, Type{Code: t.GetCode(), Title: t.GetTitle(), Disclosable: t.GetDisclosableClaims()})
+	kind := Type{Code: t.GetCode(), Title: t.GetTitle(), Disclosable: t.GetDisclosableClaims()}
+	for _, f := range t.GetFace() {
+		kind.Face = append(kind.Face, FaceField{Claim: f.GetClaim(), Label: f.GetLabel()})
+	}
+	err := s.registry.PutType(ctx, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +89,11 @@ func (s licensesService) ListLicenseTypes(ctx context.Context, req *licensesv1.L
 	}
 	resp := &licensesv1.ListLicenseTypesResponse{NextPageToken: next}
 	for _, t := range types {
-		resp.LicenseTypes = append(resp.LicenseTypes, &licensesv1.LicenseType{Code: t.Code, Title: t.Title, DisclosableClaims: t.Disclosable})
+		kind := &licensesv1.LicenseType{Code: t.Code, Title: t.Title, DisclosableClaims: t.Disclosable}
+		for _, f := range t.Face {
+			kind.Face = append(kind.Face, &licensesv1.FaceField{Claim: f.Claim, Label: f.Label})
+		}
+		resp.LicenseTypes = append(resp.LicenseTypes, kind)
 	}
 	return resp, nil
 }
@@ -120,6 +131,21 @@ func (s licensesService) GetLicense(ctx context.Context, req *licensesv1.GetLice
 		return nil, err
 	}
 	return &licensesv1.GetLicenseResponse{License: toProto(l)}, nil
+}
+
+func (s licensesService) GetLicensePage(ctx context.Context, req *licensesv1.GetLicensePageRequest) (*httpbody.HttpBody, error) {
+	file, err := s.registry.Page(ctx, req.GetNumber(), req.GetCopyReason())
+	if err != nil {
+		return nil, err
+	}
+	if req.GetFormat() != licensesv1.PageFormat_PAGE_FORMAT_PNG {
+		return &httpbody.HttpBody{ContentType: "application/ofd", Data: file}, nil
+	}
+	picture, err := s.registry.cfg.Pages.RenderFile(ctx, &signingv1.RenderFileRequest{File: file})
+	if err != nil {
+		return nil, err
+	}
+	return &httpbody.HttpBody{ContentType: "image/png", Data: picture.GetPng()}, nil
 }
 
 func (s licensesService) ListLicenses(ctx context.Context, req *licensesv1.ListLicensesRequest) (*licensesv1.ListLicensesResponse, error) {
@@ -165,8 +191,10 @@ func (s licensesService) VerifyLicense(ctx context.Context, req *licensesv1.Veri
 		v, err = s.registry.VerifyToken(ctx, subject.Token)
 	case *licensesv1.VerifyLicenseRequest_Number:
 		v, err = s.registry.VerifyNumber(ctx, subject.Number)
+	case *licensesv1.VerifyLicenseRequest_File:
+		v, err = s.registry.VerifyFile(ctx, subject.File)
 	default:
-		err = fmt.Errorf("%w: give either a token or a number", ErrInvalid)
+		err = fmt.Errorf("%w: give a token, a number or a file", ErrInvalid)
 	}
 	if err != nil {
 		return nil, err
@@ -174,6 +202,7 @@ func (s licensesService) VerifyLicense(ctx context.Context, req *licensesv1.Veri
 	return &licensesv1.VerifyLicenseResponse{
 		Verdict: verdictToProto(v.Verdict), Detail: v.Detail, Number: v.Number, Type: v.Type, Issuer: v.Issuer,
 		HolderName: v.HolderName, ValidUntil: timeToProto(v.ValidUntil), StatusAsOf: timeToProto(v.StatusAsOf), Claims: v.Claims,
+		Signatures: v.Signatures,
 	}, nil
 }
 

@@ -21,9 +21,10 @@ import (
 	"github.com/onewindow/onewindow/exchange/access"
 	"github.com/onewindow/onewindow/exchange/server"
 	licensesv1 "github.com/onewindow/onewindow/proto/licenses/v1"
-	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
 	"github.com/onewindow/onewindow/signing"
+	"github.com/onewindow/onewindow/signing/keys"
 	"github.com/onewindow/onewindow/signing/sdjwt"
+	"github.com/onewindow/onewindow/signing/service"
 )
 
 // TestEveryErrorHasARule reads errors.go, so that a new sentinel cannot be
@@ -32,6 +33,7 @@ func TestEveryErrorHasARule(t *testing.T) {
 	known := map[string]error{
 		"ErrInvalid": ErrInvalid, "ErrNumber": ErrNumber, "ErrCheck": ErrCheck, "ErrUnknownType": ErrUnknownType,
 		"ErrNotFound": ErrNotFound, "ErrConflict": ErrConflict, "ErrState": ErrState, "ErrForbidden": ErrForbidden,
+		"ErrNoSeal": ErrNoSeal,
 	}
 	file, err := parser.ParseFile(token.NewFileSet(), "errors.go", nil, parser.SkipObjectResolution)
 	if err != nil {
@@ -58,23 +60,16 @@ func TestEveryErrorHasARule(t *testing.T) {
 }
 
 func TestEveryMethodHasAPolicy(t *testing.T) {
-	for _, tt := range []struct {
-		desc    grpc.ServiceDesc
-		service server.Service
-	}{
-		{licensesv1.LicensesService_ServiceDesc, (&Registry{}).Service()},
-		{signingv1.SigningService_ServiceDesc, KeyService(nil)},
-	} {
-		if len(tt.service.Access) != len(tt.desc.Methods) {
-			t.Errorf("%s: %d policies for %d methods", tt.desc.ServiceName, len(tt.service.Access), len(tt.desc.Methods))
-		}
-		for _, m := range tt.desc.Methods {
-			name := "/" + tt.desc.ServiceName + "/" + m.MethodName
-			policy, ok := tt.service.Access[name]
-			public := m.MethodName == "GetStatusList" || m.MethodName == "GetKeySet"
-			if !ok || policy.Public != public {
-				t.Errorf("%s: policy %+v, %v; public must be %v", name, policy, ok, public)
-			}
+	desc, policies := licensesv1.LicensesService_ServiceDesc, (&Registry{}).Service().Access
+	if len(policies) != len(desc.Methods) {
+		t.Errorf("%d policies for %d methods", len(policies), len(desc.Methods))
+	}
+	for _, m := range desc.Methods {
+		name := "/" + desc.ServiceName + "/" + m.MethodName
+		policy, ok := policies[name]
+		public := m.MethodName == "GetStatusList"
+		if !ok || policy.Public != public {
+			t.Errorf("%s: policy %+v, %v; public must be %v", name, policy, ok, public)
 		}
 	}
 }
@@ -94,7 +89,7 @@ func TestBaseURLMustBeAnIssuer(t *testing.T) {
 // verifier must get by with the public methods alone.
 func TestAPI(t *testing.T) {
 	e := newEnv(t, "sqlite:"+t.TempDir()+"/state.db")
-	conn := serve(t, e.Service(), KeyService(e.keys))
+	conn := serve(t, e.Service())
 	api := licensesv1.NewLicensesServiceClient(conn)
 	ctx := t.Context()
 
@@ -162,22 +157,22 @@ func TestAPI(t *testing.T) {
 		t.Error("a verdict on nothing")
 	}
 
-	verifyOffline(t, conn, l.GetToken())
+	verifyOffline(t, conn, e.keys.ring, l.GetToken())
 }
 
 // verifyOffline does what somebody else's program does with a revoked licence.
-func verifyOffline(t *testing.T, conn *grpc.ClientConn, token string) {
+func verifyOffline(t *testing.T, conn *grpc.ClientConn, ring *keys.Ring, token string) {
 	t.Helper()
 	ctx := t.Context()
-	set, err := signingv1.NewSigningServiceClient(conn).GetKeySet(ctx, &signingv1.GetKeySetRequest{})
+	set, err := signing.MarshalJWKS(ring.PublicKeys(service.LineLicense))
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := signing.ParseJWKS(set.GetData())
-	if err != nil || set.GetContentType() != "application/jwk-set+json" {
-		t.Fatalf("key set %s: %v", set.GetContentType(), err)
+	public, err := signing.ParseJWKS(set)
+	if err != nil {
+		t.Fatal(err)
 	}
-	verified, err := sdjwt.Verify(token, sdjwt.OneIssuer{Issuer: baseURL, KeyResolver: keys}, time.Now(), sdjwt.Policy{})
+	verified, err := sdjwt.Verify(token, sdjwt.OneIssuer{Issuer: baseURL, KeyResolver: public}, time.Now(), sdjwt.Policy{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +180,7 @@ func verifyOffline(t *testing.T, conn *grpc.ClientConn, token string) {
 	if err != nil || body.GetContentType() != "application/statuslist+jwt" {
 		t.Fatalf("status list: %v, %v", body, err)
 	}
-	statuses, _, err := sdjwt.VerifyStatusList(string(body.GetData()), verified.Status.URI, keys, time.Now())
+	statuses, _, err := sdjwt.VerifyStatusList(string(body.GetData()), verified.Status.URI, public, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

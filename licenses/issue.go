@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/onewindow/onewindow/exchange/access"
@@ -184,30 +181,27 @@ func (d draft) license(issuer string, now time.Time) License {
 	return l
 }
 
-// signAll makes the tokens, on all processors.
+// signAll makes the SD-JWT VCs of the licences, all or none.
 func (r *Registry) signAll(ctx context.Context, licenses []License, drafts []draft, types map[string]Type) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(licenses)) {
-		workers.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(licenses) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				token, err := r.sign(ctx, licenses[i], drafts[i], types[licenses[i].Type])
-				if err != nil {
-					cancel(fmt.Errorf("request id %q: %w", drafts[i].RequestID, err))
-					return
-				}
-				licenses[i].Token = token
-			}
-		})
+	claims := make([]sdjwt.Claims, len(licenses))
+	for i, l := range licenses {
+		claims[i] = r.claims(l, drafts[i], types[l.Type])
 	}
-	workers.Wait()
-	return context.Cause(ctx)
+	tokens, err := sdjwt.Issue(ctx, r.cfg.Keys, claims...)
+	if errors.Is(err, signing.ErrMalformed) {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if err != nil {
+		return fmt.Errorf("licenses: sign: %w", err)
+	}
+	for i := range licenses {
+		licenses[i].Token = tokens[i]
+	}
+	return nil
 }
 
-// sign makes the SD-JWT VC of a licence.
-func (r *Registry) sign(ctx context.Context, l License, d draft, t Type) (string, error) {
+// claims are what the token of a licence says.
+func (r *Registry) claims(l License, d draft, t Type) sdjwt.Claims {
 	body := map[string]any{
 		claimNumber: l.Number, claimIssuer: l.Issuer, claimHolder: l.Holder, claimHolderName: l.HolderName,
 	}
@@ -220,16 +214,12 @@ func (r *Registry) sign(ctx context.Context, l License, d draft, t Type) (string
 			disclosable = append(disclosable, name)
 		}
 	}
-	token, err := sdjwt.Issue(ctx, r.cfg.Keys, sdjwt.Claims{
+	return sdjwt.Claims{
 		Issuer: r.cfg.BaseURL, Type: vctPrefix + l.Type,
 		IssuedAt: l.IssueTime, NotBefore: l.ValidFrom, Expires: l.ValidUntil,
 		Status: &sdjwt.StatusRef{URI: r.statusListURI(l.slot.list), Index: int(l.slot.index)},
 		Body:   body, Disclosable: disclosable,
-	})
-	if errors.Is(err, signing.ErrMalformed) {
-		return "", fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return token, err
 }
 
 // store writes licences and their events in one transaction.

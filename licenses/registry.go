@@ -15,6 +15,7 @@ import (
 	"github.com/onewindow/onewindow/exchange"
 	"github.com/onewindow/onewindow/exchange/bus"
 	"github.com/onewindow/onewindow/exchange/sqldb"
+	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
 	"github.com/onewindow/onewindow/signing"
 	"github.com/onewindow/onewindow/signing/sdjwt"
 )
@@ -25,10 +26,20 @@ var migrations embed.FS
 // Keys signs licences and status lists and finds the public key of every
 // signature made before. Both answer without a retry of their own and may be
 // called concurrently; an error of Sign fails the call that needed it, after
-// which nothing was issued. *signing.Keys is one.
+// which nothing was issued. service.Local and *service.Remote are two.
 type Keys interface {
-	sdjwt.Signer
+	sdjwt.TokenSigner
 	signing.KeyResolver
+}
+
+// Pages writes, verifies and draws sealed pages. It neither repeats a call nor
+// keeps anything; an error wraps service.ErrInvalid when what it was given is
+// not an OFD file. service.Local and *service.Remote are two.
+type Pages interface {
+	ListSeals(ctx context.Context, req *signingv1.ListSealsRequest) (*signingv1.ListSealsResponse, error)
+	SealPage(ctx context.Context, req *signingv1.SealPageRequest) (*signingv1.SealPageResponse, error)
+	VerifyFile(ctx context.Context, req *signingv1.VerifyFileRequest) (*signingv1.VerifyFileResponse, error)
+	RenderFile(ctx context.Context, req *signingv1.RenderFileRequest) (*signingv1.RenderFileResponse, error)
 }
 
 // Outbox takes events into the transaction of the change that they report:
@@ -49,6 +60,7 @@ type Departments interface {
 type Config struct {
 	DB          *sqldb.DB
 	Keys        Keys
+	Pages       Pages
 	Outbox      Outbox
 	Departments Departments
 	// BaseURL is the hub's own public http or https URL without a slash at its

@@ -16,6 +16,8 @@ const (
 	maxTitle     = 200 // characters
 	maxClaims    = 100
 	maxClaimName = 64
+
+	typeColumns = `code, title, disclosable_json, face_json`
 )
 
 // Type is a kind of licence (证照类型).
@@ -28,6 +30,16 @@ type Type struct {
 	// Disclosable names the claims that only the holder discloses, beside
 	// holder and holder name, which always are.
 	Disclosable []string
+	// Face is what the page shows of the claims, in this order; none means all
+	// of them, by name.
+	Face []FaceField
+}
+
+// FaceField is a claim as it is printed on a licence's page.
+type FaceField struct {
+	Claim string `json:"claim"`
+	// Label is printed before the value, in Chinese.
+	Label string `json:"label"`
 }
 
 // PutType registers a licence type or replaces its title and claims; licences
@@ -49,14 +61,34 @@ func (r *Registry) PutType(ctx context.Context, t Type) error {
 			return fmt.Errorf("%w: licence type %s: claim %q is listed twice", ErrInvalid, t.Code, name)
 		}
 	}
+	if err := checkFace(t); err != nil {
+		return err
+	}
 	names, err := json.Marshal(t.Disclosable)
 	if err != nil {
 		return fmt.Errorf("licenses: put type: %w", err)
 	}
-	_, err = r.cfg.DB.ExecContext(ctx, `INSERT INTO license_types (code, title, disclosable_json) VALUES ($1, $2, $3)
-		ON CONFLICT (code) DO UPDATE SET title = excluded.title, disclosable_json = excluded.disclosable_json`, t.Code, t.Title, string(names))
+	face, err := json.Marshal(t.Face)
 	if err != nil {
 		return fmt.Errorf("licenses: put type: %w", err)
+	}
+	_, err = r.cfg.DB.ExecContext(ctx, `INSERT INTO license_types (`+typeColumns+`) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (code) DO UPDATE SET title = excluded.title, disclosable_json = excluded.disclosable_json, face_json = excluded.face_json`,
+		t.Code, t.Title, string(names), string(face))
+	if err != nil {
+		return fmt.Errorf("licenses: put type: %w", err)
+	}
+	return nil
+}
+
+func checkFace(t Type) error {
+	if len(t.Face) > maxClaims {
+		return fmt.Errorf("%w: licence type %s: %d fields on the face, at most %d", ErrInvalid, t.Code, len(t.Face), maxClaims)
+	}
+	for _, f := range t.Face {
+		if !claimNameForm(f.Claim) || !plainText(f.Label, maxClaimName) {
+			return fmt.Errorf("%w: licence type %s: face field %q: a claim name and a label of 1 to %d characters", ErrInvalid, t.Code, f.Claim, maxClaimName)
+		}
 	}
 	return nil
 }
@@ -72,7 +104,7 @@ func (r *Registry) ListTypes(ctx context.Context, size int, pageToken string) (t
 		return nil, "", errPageToken()
 	}
 	types, err = collect(ctx, r.cfg.DB, scanType,
-		`SELECT code, title, disclosable_json FROM license_types WHERE code > $1 ORDER BY code LIMIT $2`, string(after), size+1)
+		`SELECT `+typeColumns+` FROM license_types WHERE code > $1 ORDER BY code LIMIT $2`, string(after), size+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("licenses: list types: %w", err)
 	}
@@ -85,7 +117,7 @@ func (r *Registry) ListTypes(ctx context.Context, size int, pageToken string) (t
 
 // licenseType returns one type or [ErrUnknownType].
 func (r *Registry) licenseType(ctx context.Context, code string) (Type, error) {
-	t, err := scanType(r.cfg.DB.QueryRowContext(ctx, `SELECT code, title, disclosable_json FROM license_types WHERE code = $1`, code).Scan)
+	t, err := scanType(r.cfg.DB.QueryRowContext(ctx, `SELECT `+typeColumns+` FROM license_types WHERE code = $1`, code).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Type{}, fmt.Errorf("%w: %q: register it with PUT /v1/license-types/{code}", ErrUnknownType, code)
 	}
@@ -96,9 +128,9 @@ func (r *Registry) licenseType(ctx context.Context, code string) (Type, error) {
 }
 
 func scanType(scan func(...any) error) (t Type, err error) {
-	var names string
-	if err := scan(&t.Code, &t.Title, &names); err != nil {
+	var names, face string
+	if err := scan(&t.Code, &t.Title, &names, &face); err != nil {
 		return Type{}, err
 	}
-	return t, json.Unmarshal([]byte(names), &t.Disclosable)
+	return t, errors.Join(json.Unmarshal([]byte(names), &t.Disclosable), json.Unmarshal([]byte(face), &t.Face))
 }

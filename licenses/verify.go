@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
 	"github.com/onewindow/onewindow/signing"
 	"github.com/onewindow/onewindow/signing/sdjwt"
 )
@@ -45,6 +46,8 @@ type Verification struct {
 	// Claims is a JSON object of the face of the licence as far as a token
 	// discloses it; nil otherwise.
 	Claims json.RawMessage
+	// Signatures are those of a file, step by step.
+	Signatures []*signingv1.FileSignature
 }
 
 // VerifyToken checks an SD-JWT VC, with or without all its disclosures:
@@ -160,7 +163,7 @@ func (l License) standing(now time.Time) (Verdict, string) {
 
 // localTime writes a time as clerks read it.
 func localTime(t time.Time) string {
-	return t.In(time.FixedZone("CST", 8*60*60)).Format("2006-01-02 15:04:05")
+	return inChina(t).Format("2006-01-02 15:04:05")
 }
 
 func malformed(detail string, now time.Time) Verification {

@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/onewindow/onewindow/exchange/access"
-	"github.com/onewindow/onewindow/signing"
 	"github.com/onewindow/onewindow/signing/sdjwt"
 )
 
@@ -18,10 +16,7 @@ import (
 // applies, in the order issuer, content, time, status, must be the verdict.
 func TestVerdicts(t *testing.T) {
 	onDatabases(t, func(t *testing.T, e env) {
-		stranger, err := signing.OpenKeys(t.TempDir(), []byte("another"), slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
+		stranger := openKeys(t, t.TempDir(), e.clock.now)
 		tokens := map[string]struct {
 			token func(License) string
 			want  Verdict // empty: that of time and status
@@ -98,14 +93,14 @@ func TestVerdicts(t *testing.T) {
 
 func sign(t *testing.T, keys Keys, issuer string, l License) string {
 	t.Helper()
-	token, err := sdjwt.Issue(t.Context(), keys, sdjwt.Claims{
+	tokens, err := sdjwt.Issue(t.Context(), keys, sdjwt.Claims{
 		Issuer: issuer, Type: vctPrefix + l.Type, NotBefore: l.ValidFrom, Expires: l.ValidUntil,
 		Body: map[string]any{claimNumber: l.Number, claimIssuer: l.Issuer},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return token
+	return tokens[0]
 }
 
 func changePayload(t *testing.T, token string) string {

@@ -26,6 +26,7 @@ const requestIDKey = "x-request-id"
 type calls struct {
 	logger        *slog.Logger
 	authenticator Authenticator
+	certificates  func(commonName string) (access.Identity, bool)
 	metrics       *metrics
 	methods       map[string]method // by full name
 }
@@ -112,19 +113,12 @@ func (c *calls) authorize(ctx context.Context, req any, info *grpc.UnaryServerIn
 	if policy.Public {
 		return next(ctx, req)
 	}
-	token, ok := bearer(metadata.ValueFromIncomingContext(ctx, "authorization"))
+	caller, ok := c.byCertificate(ctx)
 	if !ok {
-		return nil, newStatus(codes.Unauthenticated, "this call needs a token: send the header Authorization: Bearer <token>", reasonTokenMissing, id)
-	}
-	caller, err := c.authenticator.Authenticate(ctx, token)
-	switch {
-	case errors.Is(err, access.ErrUnauthenticated):
-		return nil, newStatus(codes.Unauthenticated, "the token is unknown or was revoked; ask an administrator for a new one", reasonTokenInvalid, id)
-	case err != nil && ctx.Err() != nil:
-		return nil, toStatus(ctx, c.logger, info.FullMethod, nil, ctx.Err())
-	case err != nil:
-		c.logger.LogAttrs(ctx, slog.LevelError, "token not checked", slog.String("request_id", id), slog.String("cause", err.Error()))
-		return nil, newStatus(codes.Unavailable, "the token cannot be checked now; try again", reasonTokenUnchecked, id)
+		var err error
+		if caller, err = c.byToken(ctx, info.FullMethod); err != nil {
+			return nil, err
+		}
 	}
 	if own, ok := ctx.Value(callKey{}).(*call); ok {
 		own.caller = caller.Name
@@ -133,6 +127,26 @@ func (c *calls) authorize(ctx context.Context, req any, info *grpc.UnaryServerIn
 		return nil, newStatus(codes.PermissionDenied, fmt.Sprintf("the role %s may not call %s", caller.Role, info.FullMethod), reasonRole, id)
 	}
 	return next(access.WithIdentity(ctx, caller), req)
+}
+
+// byToken finds the caller by the token of the authorization header.
+func (c *calls) byToken(ctx context.Context, fullMethod string) (access.Identity, error) {
+	id := RequestID(ctx)
+	token, ok := bearer(metadata.ValueFromIncomingContext(ctx, "authorization"))
+	if !ok {
+		return access.Identity{}, newStatus(codes.Unauthenticated, "this call needs a token: send the header Authorization: Bearer <token>", reasonTokenMissing, id)
+	}
+	caller, err := c.authenticator.Authenticate(ctx, token)
+	switch {
+	case errors.Is(err, access.ErrUnauthenticated):
+		return access.Identity{}, newStatus(codes.Unauthenticated, "the token is unknown or was revoked; ask an administrator for a new one", reasonTokenInvalid, id)
+	case err != nil && ctx.Err() != nil:
+		return access.Identity{}, toStatus(ctx, c.logger, fullMethod, nil, ctx.Err())
+	case err != nil:
+		c.logger.LogAttrs(ctx, slog.LevelError, "token not checked", slog.String("request_id", id), slog.String("cause", err.Error()))
+		return access.Identity{}, newStatus(codes.Unavailable, "the token cannot be checked now; try again", reasonTokenUnchecked, id)
+	}
+	return caller, nil
 }
 
 // translate maps the errors of the domain.

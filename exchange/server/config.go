@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,14 @@ type Config struct {
 	Logger *slog.Logger
 	// Authenticator is required.
 	Authenticator Authenticator
+	// TLS is used on both ports; nil means that they are plain. With ClientAuth set to verify, Certificates says who a
+	// client certificate stands for.
+	TLS *tls.Config
+	// Certificates finds the caller by the common name of a client certificate that TLS has verified, and is asked
+	// before the authenticator; nil means that certificates identify nobody.
+	Certificates func(commonName string) (access.Identity, bool)
+	// Handlers answer at exact paths of the REST port, whatever the method, without a token.
+	Handlers map[string]http.Handler
 	// Metrics collects the figures and is served at /metrics; nil means a registry of the server's own.
 	Metrics *prometheus.Registry
 	// Console serves / and /assets/; nil means no pages.

@@ -30,11 +30,12 @@ type rest struct {
 	maxBody int64
 	gateway *runtime.ServeMux
 	pages   map[string]http.Handler // by exact path, for GET and HEAD
+	others  map[string]http.Handler // by exact path, for every method
 	console http.Handler            // may be nil
 }
 
 func newREST(cfg Config, m *metrics, ready http.Handler) *rest {
-	h := &rest{logger: cfg.Logger, metrics: m, maxBody: cfg.MaxBody, console: cfg.Console}
+	h := &rest{logger: cfg.Logger, metrics: m, maxBody: cfg.MaxBody, console: cfg.Console, others: cfg.Handlers}
 	h.pages = map[string]http.Handler{
 		"/healthz":      static(`{"status":"ok"}` + "\n"),
 		"/readyz":       ready,
@@ -50,8 +51,8 @@ func newREST(cfg Config, m *metrics, ready http.Handler) *rest {
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
-		runtime.WithMetadata(func(ctx context.Context, _ *http.Request) metadata.MD {
-			return metadata.Pairs(requestIDKey, RequestID(ctx))
+		runtime.WithMetadata(func(ctx context.Context, r *http.Request) metadata.MD {
+			return metadata.Join(metadata.Pairs(requestIDKey, RequestID(ctx)), certificateMetadata(r))
 		}),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
@@ -89,6 +90,10 @@ func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *rest) route(w http.ResponseWriter, r *http.Request) {
+	if other, ok := h.others[r.URL.Path]; ok {
+		other.ServeHTTP(w, r)
+		return
+	}
 	page, ok := h.pages[r.URL.Path]
 	if !ok && h.console != nil && (r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/assets/")) {
 		page, ok = h.console, true

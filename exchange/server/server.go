@@ -66,8 +66,9 @@ func New(cfg Config, services ...Service) (*Server, error) {
 		draining: make(chan struct{}),
 		drain:    cfg.DrainTimeout,
 	}
-	steps := &calls{logger: cfg.Logger, authenticator: cfg.Authenticator, metrics: m, methods: map[string]method{}}
+	steps := &calls{logger: cfg.Logger, authenticator: cfg.Authenticator, certificates: cfg.Certificates, metrics: m, methods: map[string]method{}}
 	s.grpc = grpc.NewServer(
+		grpc.Creds(outerTLS(cfg.TLS)),
 		steps.option(),
 		grpc.ChainStreamInterceptor(streams(cfg.Logger, s.draining)),
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -100,6 +101,7 @@ func New(cfg Config, services ...Service) (*Server, error) {
 		}
 	}
 	s.rest = &http.Server{
+		TLSConfig:         cfg.TLS.Clone(),
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
@@ -184,7 +186,7 @@ func (s *Server) Serve(ctx context.Context, grpcListener, restListener net.Liste
 	}
 	go serve(s.grpc.Serve, s.inner)
 	go serve(s.grpc.Serve, grpcListener)
-	go serve(s.rest.Serve, restListener)
+	go serve(s.serveREST, restListener)
 	s.health.Resume()
 	s.logger.InfoContext(ctx, "serving", slog.String("grpc", grpcListener.Addr().String()), slog.String("rest", restListener.Addr().String()))
 
@@ -201,6 +203,14 @@ func (s *Server) Serve(ctx context.Context, grpcListener, restListener net.Liste
 		failure = errors.Join(failure, <-stopped)
 	}
 	return errors.Join(failure, s.conn.Close())
+}
+
+// serveREST serves HTTP, or HTTPS when there is a TLS configuration.
+func (s *Server) serveREST(l net.Listener) error {
+	if s.rest.TLSConfig == nil {
+		return s.rest.Serve(l)
+	}
+	return s.rest.ServeTLS(l, "", "")
 }
 
 // stop ends serving: health first, then REST, which needs gRPC, then gRPC.

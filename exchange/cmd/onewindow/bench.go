@@ -30,11 +30,14 @@ const (
 // benchCommand prints the figures of the README, each beside what the machine
 // can do at most where there is such a figure. It asserts nothing.
 func benchCommand(ctx context.Context, args []string, out *os.File) (err error) {
-	flags := newFlags("bench", "measure: ready, load, memory, push to stored")
+	flags := newFlags("bench", "measure everything, or: bench ready | push | load | signing")
 	records := flags.Int("records", 400_000, "records to push")
-	only := flags.String("only", "", "measure only this: ready, push or load")
-	if err := parse(flags, args); err != nil {
-		return err
+	if err := flags.Parse(args); err != nil {
+		return usageError(err)
+	}
+	only := flags.Arg(0)
+	if flags.NArg() > 1 {
+		return fmt.Errorf("%w: name one measurement, or none for all", errUsage)
 	}
 	dir, err := temporaryFolder("onewindow-bench-")
 	if err != nil {
@@ -50,8 +53,9 @@ func benchCommand(ctx context.Context, args []string, out *os.File) (err error) 
 		{"ready", func() error { return b.ready(ctx) }},
 		{"push", func() error { return b.push(ctx, *records) }},
 		{"load", func() error { return b.load(ctx) }},
+		{"signing", func() error { return b.signing(ctx) }},
 	} {
-		if *only != "" && *only != part.name {
+		if only != "" && only != part.name {
 			continue
 		}
 		known = true
@@ -60,7 +64,7 @@ func benchCommand(ctx context.Context, args []string, out *os.File) (err error) 
 		}
 	}
 	if !known {
-		return fmt.Errorf("%w: there is no measurement %q", errUsage, *only)
+		return fmt.Errorf("%w: there is no measurement %q", errUsage, only)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	connectorsv1 "github.com/onewindow/onewindow/proto/connectors/v1"
 	exchangev1 "github.com/onewindow/onewindow/proto/exchange/v1"
 	licensesv1 "github.com/onewindow/onewindow/proto/licenses/v1"
+	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
 )
 
 // maxAnswer bounds one answer: a list of 500 licences with their tokens.
@@ -29,6 +30,7 @@ type client struct {
 	materials  exchangev1.MaterialsServiceClient
 	connectors connectorsv1.ConnectorsServiceClient
 	licenses   licensesv1.LicensesServiceClient
+	signing    signingv1.SigningServiceClient
 	analytics  analyticsv1.AnalyticsServiceClient
 }
 
@@ -65,6 +67,7 @@ func dial(address, tokenDir string, role access.Role) (*client, error) {
 		materials:  exchangev1.NewMaterialsServiceClient(conn),
 		connectors: connectorsv1.NewConnectorsServiceClient(conn),
 		licenses:   licensesv1.NewLicensesServiceClient(conn),
+		signing:    signingv1.NewSigningServiceClient(conn),
 		analytics:  analyticsv1.NewAnalyticsServiceClient(conn),
 	}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 )
@@ -19,6 +20,7 @@ const (
 	roleConnectors = "connectors" // reads the departments' systems
 	roleSink       = "sink"       // topics into ClickHouse
 	roleEngine     = "engine"     // the embedded ClickHouse on a port
+	roleSigning    = "signing"    // the signing service alone, behind mTLS; with api it is part of that
 )
 
 const embedded = "embedded"
@@ -46,6 +48,8 @@ type Config struct {
 	Connectors string `yaml:"connectors"`
 	// PassphraseFile seals the signing keys; empty means one made at the first start in Data.
 	PassphraseFile string `yaml:"passphrase_file"`
+	// Signing says where and how keys are used.
+	Signing Signing `yaml:"signing"`
 	// Partitions of each new topic.
 	Partitions int `yaml:"partitions"`
 }
@@ -67,6 +71,7 @@ func defaultConfig() Config {
 		ClickHouse: embedded,
 		Database:   embedded,
 		Partitions: 2,
+		Signing:    Signing{CachePeriod: 15 * time.Minute, Operator: Operator{Name: "Onewindow"}},
 	}
 }
 
@@ -82,7 +87,14 @@ func loadConfig(file string) (Config, error) {
 		return Config{}, fmt.Errorf("configuration %s: %s", file, yaml.FormatError(err, false, true))
 	}
 	dir := filepath.Dir(file)
-	for _, name := range []*string{&cfg.Data, &cfg.Connectors, &cfg.PassphraseFile, &cfg.ClickHousePasswordFile} {
+	files := []*string{
+		&cfg.Data, &cfg.Connectors, &cfg.PassphraseFile, &cfg.ClickHousePasswordFile,
+		&cfg.Signing.Certificate, &cfg.Signing.Roots,
+	}
+	for i := range cfg.Signing.Tokens {
+		files = append(files, &cfg.Signing.Tokens[i].PINFile)
+	}
+	for _, name := range files {
 		if *name != "" && !filepath.IsAbs(*name) {
 			*name = filepath.Join(dir, *name)
 		}
@@ -102,18 +114,21 @@ func (c Config) validate() error {
 		}
 	}
 	fault(c.Data == "", "data: name a folder")
-	fault(len(c.Roles) == 0, "roles: name at least one of api, connectors, sink, engine")
+	fault(len(c.Roles) == 0, "roles: name at least one of api, connectors, sink, engine, signing")
 	for _, role := range c.Roles {
-		known := slices.Contains([]string{roleAPI, roleConnectors, roleSink, roleEngine}, role)
-		fault(!known, "roles: %q is not a role: use api, connectors, sink or engine", role)
+		known := slices.Contains([]string{roleAPI, roleConnectors, roleSink, roleEngine, roleSigning}, role)
+		fault(!known, "roles: %q is not a role: use api, connectors, sink, engine or signing", role)
 	}
+	fault(c.has(roleSigning) && len(c.Roles) > 1, "roles: signing runs in a process of its own, or as part of api without being named")
+	c.Signing.validate(fault)
 	base, err := url.Parse(c.BaseURL)
 	fault(err != nil || base.Host == "" || !strings.HasPrefix(base.Scheme, "http"), "base_url: %q is not an http or https URL", c.BaseURL)
 	for name, address := range map[string]string{"rest": c.Listen.REST, "grpc": c.Listen.GRPC, "engine": c.Listen.Engine} {
 		_, _, err := net.SplitHostPort(address)
 		fault(address != "" && err != nil, "listen.%s: %q is not HOST:PORT", name, address)
 	}
-	fault(c.has(roleAPI) && (c.Listen.REST == "" || c.Listen.GRPC == ""), "listen: the role api needs rest and grpc addresses")
+	answers := c.has(roleAPI) || c.has(roleSigning)
+	fault(answers && (c.Listen.REST == "" || c.Listen.GRPC == ""), "listen: the roles api and signing need rest and grpc addresses")
 	fault(c.has(roleEngine) && c.Listen.Engine == "", "listen: the role engine needs an engine address")
 	fault(c.has(roleEngine) && c.ClickHouse != embedded, "clickhouse: the role engine serves the embedded engine; set clickhouse: embedded")
 	fault(c.Topics != embedded && !strings.HasPrefix(c.Topics, "kafka://"), "topics: %q must be embedded or kafka://HOST:PORT", c.Topics)
@@ -123,9 +138,9 @@ func (c Config) validate() error {
 		"database: must be embedded, sqlite:FILE or postgres://…")
 	fault(c.Partitions < 1 || c.Partitions > 64, "partitions: must be 1 to 64, not %d", c.Partitions)
 	split := !c.has(roleAPI) || !c.has(roleConnectors) || !c.has(roleSink)
-	engineOnly := c.has(roleEngine) && len(c.Roles) == 1
-	fault(split && !engineOnly && c.Topics == embedded, "topics: the embedded broker lives in one process: with only some roles here, set kafka://…")
-	fault(split && !engineOnly && c.ClickHouse == embedded && !c.has(roleEngine), "clickhouse: with only some roles here, set the http:// address of a ClickHouse or of a process with the role engine")
+	alone := len(c.Roles) == 1 && (c.has(roleEngine) || c.has(roleSigning)) // neither needs topics or records
+	fault(split && !alone && c.Topics == embedded, "topics: the embedded broker lives in one process: with only some roles here, set kafka://…")
+	fault(split && !alone && c.ClickHouse == embedded && !c.has(roleEngine), "clickhouse: with only some roles here, set the http:// address of a ClickHouse or of a process with the role engine")
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(faults...)
 }

@@ -232,6 +232,7 @@ func (d *demo) measure(ctx context.Context, h *hub, s *scenario, systems county.
 		s.countRecords,
 		s.resolveMaterials,
 		func(ctx context.Context) error { return s.verifyLicenses(ctx, sample) },
+		func(ctx context.Context) error { return s.sealPages(ctx, sample) },
 		func(ctx context.Context) error { return s.endLicenses(ctx, sample) },
 		s.askIndex,
 	} {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -95,6 +96,14 @@ func TestReadmeAsItStands(t *testing.T) {
 	}
 	dir := t.TempDir()
 	args := []string{"demo", "--data", "./data", "--scale", fmt.Sprint(testScale), "--sqlite"}
+	// In the README the program is bin/onewindow.
+	executable, err := filepath.Abs(os.Args[0])
+	if err == nil {
+		err = errors.Join(os.Mkdir(filepath.Join(dir, "bin"), 0o700), os.Symlink(executable, filepath.Join(dir, "bin", "onewindow")))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	demo := launch(t, dir, args...)
 	demo.await(t, "Ctrl-C stops")
 	for _, readme := range []string{"README.md"} {
@@ -157,8 +166,8 @@ func runReadme(t *testing.T, dir, text string) {
 }
 
 // TestRealServers plays the whole scenario with topics in a real Apache Kafka,
-// state in a real PostgreSQL and ClickHouse over HTTP in another process, and
-// reads a topic with kcat.
+// state in a real PostgreSQL, ClickHouse over HTTP and keys over mTLS in other
+// processes, and reads a topic with kcat.
 func TestRealServers(t *testing.T) {
 	needEngine(t)
 	if os.Getenv("ONEWINDOW_TEST_KAFKA") == "" || os.Getenv("ONEWINDOW_TEST_POSTGRES") == "" {
@@ -175,6 +184,7 @@ func TestRealServers(t *testing.T) {
 	d.cfg.Topics = "kafka://" + servers["ONEWINDOW_TEST_KAFKA"]
 	d.cfg.Database = servers["ONEWINDOW_TEST_POSTGRES"]
 	d.cfg.ClickHouse = "http://" + startEngine(t) + "/onewindow"
+	d.cfg.Signing = startSigning(t, d)
 	r, err := play(t, d)
 	if err != nil {
 		t.Fatalf("%v: %v", err, r.Faults)

@@ -32,7 +32,7 @@ import (
 	"github.com/onewindow/onewindow/exchange/server"
 	"github.com/onewindow/onewindow/exchange/sqldb"
 	"github.com/onewindow/onewindow/licenses"
-	"github.com/onewindow/onewindow/signing"
+	"github.com/onewindow/onewindow/signing/service"
 )
 
 // hub is what one process opens and runs: all of it, or the parts that its
@@ -48,7 +48,9 @@ type hub struct {
 	outbox   *exchange.Outbox
 	exchange *exchange.Exchange
 	registry *licenses.Registry
-	keys     *signing.Keys
+	signing  *service.Service // nil when it runs in another process
+	remote   *service.Remote  // nil when it runs in this one
+	signer   signingClient
 	tokens   *access.Tokens
 	runner   *connectors.Runner
 
@@ -82,6 +84,9 @@ func (h *hub) open(ctx context.Context) error {
 	if h.engineOnly() {
 		return nil
 	}
+	if h.signingOnly() {
+		return h.openSigning(ctx)
+	}
 	if err := h.openStores(ctx); err != nil {
 		return err
 	}
@@ -90,6 +95,9 @@ func (h *hub) open(ctx context.Context) error {
 
 // engineOnly says whether the process does nothing but serve the engine.
 func (h *hub) engineOnly() bool { return len(h.cfg.Roles) == 1 && h.cfg.has(roleEngine) }
+
+// signingOnly says whether the process is a signing service of its own.
+func (h *hub) signingOnly() bool { return len(h.cfg.Roles) == 1 && h.cfg.has(roleSigning) }
 
 func (h *hub) openEngine(ctx context.Context) error {
 	executable, err := os.Executable()
@@ -187,12 +195,8 @@ func (h *hub) openDomain(ctx context.Context) (err error) {
 }
 
 // openLicenses opens the signing keys, the tokens, the outbox and the registry.
-func (h *hub) openLicenses(ctx context.Context) error {
-	passphrase, err := h.passphrase()
-	if err != nil {
-		return err
-	}
-	if h.keys, err = signing.OpenKeys(filepath.Join(h.cfg.Data, "keys"), passphrase, h.logger); err != nil {
+func (h *hub) openLicenses(ctx context.Context) (err error) {
+	if err := h.openSigning(ctx); err != nil {
 		return err
 	}
 	if h.tokens, err = access.NewTokens(ctx, h.db); err != nil {
@@ -208,7 +212,7 @@ func (h *hub) openLicenses(ctx context.Context) error {
 		return err
 	}
 	h.registry, err = licenses.New(ctx, licenses.Config{
-		DB: h.db, Keys: h.keys, Outbox: h.outbox, Departments: h.exchange, BaseURL: h.cfg.BaseURL, Logger: h.logger, Now: time.Now,
+		DB: h.db, Keys: h.signer, Pages: h.signer, Outbox: h.outbox, Departments: h.exchange, BaseURL: h.cfg.BaseURL, Logger: h.logger, Now: time.Now,
 	})
 	return err
 }
@@ -332,8 +336,12 @@ func (h *hub) run(ctx context.Context, defs []connectors.Definition, ready func(
 
 // serve opens the listeners of the roles and serves them in group.
 func (h *hub) serve(ctx context.Context, group *errgroup.Group) error {
-	if h.cfg.has(roleAPI) {
-		api, err := h.newServer()
+	if h.cfg.has(roleAPI) || h.cfg.has(roleSigning) {
+		build := h.newServer
+		if h.signingOnly() {
+			build = func() (*server.Server, error) { return h.newSigningServer(ctx) }
+		}
+		api, err := build()
 		if err != nil {
 			return err
 		}
@@ -360,7 +368,7 @@ func (h *hub) serve(ctx context.Context, group *errgroup.Group) error {
 // newServer builds the API from the domains.
 func (h *hub) newServer() (*server.Server, error) {
 	return server.New(server.Config{
-		Logger: h.logger, Authenticator: h.tokens, Console: console.Handler(), Version: version(),
+		Logger: h.logger, Authenticator: h.tokens, Console: console.Handler(), Version: version(), Handlers: h.timestamps(),
 		Parts: []server.Part{
 			{Name: "topics", Check: func(ctx context.Context) (string, error) {
 				return h.cfg.kind(h.cfg.Topics, "Apache Kafka"), h.topics.Ping(ctx)
@@ -371,9 +379,9 @@ func (h *hub) newServer() (*server.Server, error) {
 			{Name: "state", Check: func(ctx context.Context) (string, error) {
 				return h.cfg.kind(h.cfg.Database, "PostgreSQL"), h.db.PingContext(ctx)
 			}},
-			{Name: "signing", Check: func(context.Context) (string, error) { return "ES256 " + h.keys.ActiveKeyID(), nil }},
+			{Name: "signing", Check: h.checkSigning},
 		},
-	}, h.exchange.Service(), h.runner.Service(), h.registry.Service(), licenses.KeyService(h.keys), h.store.Service())
+	}, h.exchange.Service(), h.runner.Service(), withErrors(h.registry.Service(), signingErrors()), h.signingService(), h.store.Service())
 }
 
 // kind names a backend for people.

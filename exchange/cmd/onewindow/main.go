@@ -38,7 +38,10 @@ func commands() []command {
 		{"check", "read a configuration and the connector definitions, list every fault, and exit", checkCommand},
 		{"county", "serve the sample county's three systems (its own process, outside the hub)", countyCommand},
 		{"drill", "kill -9 the hub at random points of the load and compare the counts", drillCommand},
-		{"bench", "measure: ready, load, memory, push to stored", benchCommand},
+		{"drill-rotation", "rotate the licence key while signing and verifying go on", rotationCommand},
+		{"keys", "show the keys of a running hub and lead them through their lives", keysCommand},
+		{"verify", "verify an OFD file or a licence token offline, step by step", verifyCommand},
+		{"bench", "measure: ready, push, load, signing", benchCommand},
 		{"version", "print the version", versionCommand},
 	}
 }
@@ -87,7 +90,7 @@ func dispatch(ctx context.Context, args []string, out *os.File, errs io.Writer) 
 func usage(out io.Writer) {
 	fmt.Fprint(out, "onewindow: data-sharing exchange and e-licence hub\n\nCommands (onewindow COMMAND -h shows the options):\n")
 	for _, c := range commands() {
-		fmt.Fprintf(out, "  %-8s  %s\n", c.name, c.summary)
+		fmt.Fprintf(out, "  %-14s  %s\n", c.name, c.summary)
 	}
 	fmt.Fprint(out, "\nExit codes: 0 done, 1 something is wrong (it says what), 2 wrong arguments or configuration.\n")
 }
@@ -106,15 +109,20 @@ func newFlags(name, synopsis string) *flag.FlagSet {
 // parse reads the flags of a command that takes no other arguments.
 func parse(flags *flag.FlagSet, args []string) error {
 	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return usageError(err)
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("%w: unexpected argument %q", errUsage, flags.Arg(0))
 	}
 	return nil
+}
+
+// usageError marks what the flag package found wrong, but for a call for help.
+func usageError(err error) error {
+	if errors.Is(err, flag.ErrHelp) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errUsage, err)
 }
 
 func versionCommand(_ context.Context, args []string, out *os.File) error {

@@ -33,8 +33,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// needEngine skips a test where libchdb is not installed, or fails it where
-// everything is required.
+// needEngine skips a test where libchdb or the font is not installed, or fails
+// it where everything is required.
 func needEngine(t *testing.T) {
 	t.Helper()
 	dir, err := filepath.Abs("../../../analytics/engine")
@@ -46,6 +46,11 @@ func needEngine(t *testing.T) {
 		missing(t, "libchdb: %v", err)
 	}
 	t.Setenv("ONEWINDOW_LIBCHDB", library)
+	font := os.Getenv("ONEWINDOW_TEST_FONT")
+	if font == "" {
+		missing(t, "the font of signing/typeface: ONEWINDOW_TEST_FONT is not set (make test sets it)")
+	}
+	t.Setenv("ONEWINDOW_FONT", font)
 }
 
 // missing ends a test that needs something this machine lacks.
@@ -109,7 +114,7 @@ func TestDemoAddsUp(t *testing.T) {
 		t.Fatalf("%v: %v", err, r.Faults)
 	}
 	if len(r.Sources) != 10 || r.StoredRows == 0 || r.StoredRows != r.StoredDistinct || r.LicensesIssued != 20_000/testScale ||
-		r.VerifiedOk == 0 || r.TamperedTried != r.TamperedRejected || r.RevokedRejected == 0 || r.MaterialsAsked >= r.MaterialsRequired ||
+		r.VerifiedOk == 0 || r.PagesSealed == 0 || r.PagesVerified != r.PagesSealed || r.PagesTamperedRejected != r.PagesSealed || r.TamperedTried != r.TamperedRejected || r.RevokedRejected == 0 || r.MaterialsAsked >= r.MaterialsRequired ||
 		r.Index.OnTimeRate < 0.9 || r.PeakRSSBytes == 0 {
 		t.Fatalf("the report is not that of a county: %+v", r)
 	}

@@ -31,6 +31,10 @@ type Report struct {
 	RevokedTried     int64 `json:"revokedTried"`
 	RevokedRejected  int64 `json:"revokedRejected"`
 
+	PagesSealed           int64 `json:"pagesSealed"`
+	PagesVerified         int64 `json:"pagesVerified"`
+	PagesTamperedRejected int64 `json:"pagesTamperedRejected"`
+
 	MaterialsRequired int64 `json:"materialsRequired"`
 	MaterialsAsked    int64 `json:"materialsAsked"`
 

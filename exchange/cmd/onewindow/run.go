@@ -95,6 +95,10 @@ func announce(out *os.File, h *hub) {
 		fmt.Fprintf(out, "\n  page   http://%s/\n  REST   http://%s/v1/   (description: /openapi.json)\n  gRPC   %s\n  tokens %s\n\n",
 			h.cfg.Listen.REST, h.cfg.Listen.REST, h.cfg.Listen.GRPC, h.tokenDir())
 	}
+	if h.cfg.has(roleSigning) {
+		fmt.Fprintf(out, "  signing service: gRPC %s, REST https://%s/v1/signing/, both with client certificates of %s\n",
+			h.cfg.Listen.GRPC, h.cfg.Listen.REST, filepath.Join(h.cfg.Data, "signing", "tls"))
+	}
 	if h.cfg.has(roleEngine) {
 		fmt.Fprintf(out, "  engine http://%s/\n", h.cfg.Listen.Engine)
 	}

@@ -81,6 +81,9 @@ func (s *scenario) loadCatalogue(ctx context.Context) error {
 			return fmt.Errorf("licence type %s: %w", t.GetCode(), err)
 		}
 	}
+	if err := s.makeSeals(ctx); err != nil {
+		return err
+	}
 	s.progress("catalogue: %d departments, %d resources, %d matters", len(s.county.Departments()), len(s.county.Resources()), len(matters))
 	return nil
 }

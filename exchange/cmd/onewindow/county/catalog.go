@@ -3,6 +3,7 @@ package county
 import (
 	"embed"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -228,8 +229,31 @@ func (c *County) Matters() []*exchangev1.Matter {
 // residence permit and marriage certificate.
 func (c *County) LicenseTypes() []*licensesv1.LicenseType {
 	return []*licensesv1.LicenseType{
-		{Code: c.catalog.businessLicense, Title: "营业执照", DisclosableClaims: []string{"capital", "address"}},
-		{Code: c.catalog.residencePermit, Title: "居住证", DisclosableClaims: []string{"citizen_number", "birth_date", "address"}},
-		{Code: c.catalog.marriageCertificate, Title: "结婚证", DisclosableClaims: []string{"citizen_number", "spouse_name", "spouse_citizen_number"}},
+		{Code: c.catalog.businessLicense, Title: "营业执照", DisclosableClaims: []string{"capital", "address"}, Face: face(
+			"legal_person", "法定代表人", "capital", "注册资本（元）", "established", "成立日期", "address", "住所")},
+		{Code: c.catalog.residencePermit, Title: "居住证", DisclosableClaims: []string{"citizen_number", "birth_date", "address"}, Face: face(
+			"sex", "性别", "birth_date", "出生日期", "address", "居住地址")},
+		{Code: c.catalog.marriageCertificate, Title: "结婚证", DisclosableClaims: []string{"citizen_number", "spouse_name", "spouse_citizen_number"}, Face: face(
+			"certificate_number", "结婚证字号", "registered_date", "登记日期", "spouse_name", "配偶姓名", "spouse_citizen_number", "配偶身份证件号")},
 	}
+}
+
+// face pairs claims with what is printed before them.
+func face(pairs ...string) []*licensesv1.FaceField {
+	var fields []*licensesv1.FaceField
+	for pair := range slices.Chunk(pairs, 2) {
+		fields = append(fields, &licensesv1.FaceField{Claim: pair[0], Label: pair[len(pair)-1]})
+	}
+	return fields
+}
+
+// Issuers are the departments that issue the sample licences.
+func (c *County) Issuers() []*exchangev1.Department {
+	var issuers []*exchangev1.Department
+	for _, d := range c.Departments() {
+		if code := d.GetCode(); code == market || code == police || code == civil {
+			issuers = append(issuers, d)
+		}
+	}
+	return issuers
 }

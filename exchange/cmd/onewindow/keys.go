@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
+)
+
+// keysCommand shows the keys of a running hub and leads them through their lives.
+func keysCommand(ctx context.Context, args []string, out *os.File) (err error) {
+	flags := newFlags("keys", `show and change the keys of a running hub
+
+  keys list
+  keys rotate LINE                 make and publish the line's next key
+  keys create LINE ALGORITHM [TOKEN]
+  keys publish|activate KEY
+  keys request-destruction KEY     one person asks …
+  keys approve-destruction KEY     … and another approves (each with a token of their own)`)
+	address := flags.String("address", "127.0.0.1:9090", "gRPC address of the hub")
+	tokenFile := flags.String("token-file", "data/tokens/administrator.token", "file with your token")
+	if err := flags.Parse(args); err != nil {
+		return usageError(err)
+	}
+	text, err := os.ReadFile(*tokenFile)
+	if err != nil {
+		return fmt.Errorf("%w: token-file: %w", errUsage, err)
+	}
+	conn, err := grpc.NewClient(*address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithPerRPCCredentials(bearer(strings.TrimSpace(string(text)))))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	return changeKeys(ctx, signingv1.NewSigningServiceClient(conn), flags.Args(), out)
+}
+
+// changeKeys does one action and shows what became of it.
+func changeKeys(ctx context.Context, client signingv1.SigningServiceClient, args []string, out io.Writer) error {
+	type keyed interface{ GetKey() *signingv1.Key }
+	var resp keyed
+	var err error
+	action, rest := "list", []string{}
+	if len(args) > 0 {
+		action, rest = args[0], args[1:]
+	}
+	wrong := fmt.Errorf("%w: keys %s: wrong number of arguments; see onewindow keys -h", errUsage, action)
+	if want := map[string]int{"list": 0, "rotate": 1, "publish": 1, "activate": 1, "request-destruction": 1, "approve-destruction": 1}; action != "create" && want[action] != len(rest) {
+		return wrong
+	}
+	switch action {
+	case "list":
+		return listKeys(ctx, client, out)
+	case "rotate":
+		resp, err = rotate(ctx, client, rest[0])
+	case "create":
+		if len(rest) < 2 || len(rest) > 3 {
+			return wrong
+		}
+		req := &signingv1.CreateKeyRequest{Line: rest[0], Algorithm: rest[1]}
+		if len(rest) == 3 {
+			req.Token = rest[2]
+		}
+		resp, err = client.CreateKey(ctx, req)
+	case "publish":
+		resp, err = client.PublishKey(ctx, &signingv1.PublishKeyRequest{KeyId: rest[0]})
+	case "activate":
+		resp, err = client.ActivateKey(ctx, &signingv1.ActivateKeyRequest{KeyId: rest[0]})
+	case "request-destruction":
+		resp, err = client.RequestKeyDestruction(ctx, &signingv1.RequestKeyDestructionRequest{KeyId: rest[0]})
+	case "approve-destruction":
+		resp, err = client.ApproveKeyDestruction(ctx, &signingv1.ApproveKeyDestructionRequest{KeyId: rest[0]})
+	default:
+		return fmt.Errorf("%w: keys has no action %q; see onewindow keys -h", errUsage, action)
+	}
+	if err != nil {
+		return err
+	}
+	printKeys(out, resp.GetKey())
+	return nil
+}
+
+// rotate makes the next key of a line with the algorithm and token of the
+// active one, and publishes it.
+func rotate(ctx context.Context, client signingv1.SigningServiceClient, line string) (*signingv1.PublishKeyResponse, error) {
+	list, err := client.ListKeys(ctx, &signingv1.ListKeysRequest{})
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range list.GetKeys() {
+		if key.GetLine() != line || key.GetState() != signingv1.KeyState_KEY_STATE_ACTIVE {
+			continue
+		}
+		made, err := client.CreateKey(ctx, &signingv1.CreateKeyRequest{Line: line, Algorithm: key.GetAlgorithm(), Token: key.GetToken()})
+		if err != nil {
+			return nil, err
+		}
+		return client.PublishKey(ctx, &signingv1.PublishKeyRequest{KeyId: made.GetKey().GetId()})
+	}
+	return nil, fmt.Errorf("%w: the line %q has no active key; onewindow keys list shows the lines", errUsage, line)
+}
+
+func listKeys(ctx context.Context, client signingv1.SigningServiceClient, out io.Writer) error {
+	list, err := client.ListKeys(ctx, &signingv1.ListKeysRequest{})
+	if err != nil {
+		return err
+	}
+	printKeys(out, list.GetKeys()...)
+	return nil
+}
+
+func printKeys(out io.Writer, keys ...*signingv1.Key) {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "LINE\tKEY\tALGORITHM\tSTATE\tSINCE\tHELD BY")
+	for _, key := range keys {
+		since := key.GetCreateTime()
+		for _, later := range []interface{ GetSeconds() int64 }{key.GetPublishTime(), key.GetActivateTime(), key.GetRetireTime(), key.GetDestroyTime()} {
+			if later.GetSeconds() > since.GetSeconds() {
+				since.Seconds = later.GetSeconds()
+			}
+		}
+		state := strings.ToLower(strings.TrimPrefix(key.GetState().String(), "KEY_STATE_"))
+		if who := key.GetDestructionRequestedBy(); who != "" {
+			state += " (destruction asked for by " + who + ")"
+		}
+		held := "file"
+		if key.GetToken() != "" {
+			held = "token " + key.GetToken()
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", key.GetLine(), key.GetId(), key.GetAlgorithm(), state,
+			since.AsTime().Local().Format("2006-01-02 15:04:05"), held)
+	}
+	_ = table.Flush() // what a person reads: there is nobody left to tell
+}
