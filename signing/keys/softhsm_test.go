@@ -3,9 +3,6 @@ package keys
 import (
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,29 +11,9 @@ import (
 	"github.com/onewindow/onewindow/signing/pkcs11"
 )
 
-// softHSM starts SoftHSM with one token, named "hub".
-func softHSM(tb testing.TB) pkcs11.Config {
-	tb.Helper()
-	module, dir := peer.SoftHSM(tb), tb.TempDir()
-	util, err := exec.LookPath("softhsm2-util")
-	if err != nil {
-		tb.Skip("softhsm2-util is not here")
-	}
-	config, tokens := filepath.Join(dir, "softhsm2.conf"), filepath.Join(dir, "tokens")
-	text := fmt.Sprintf("directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n", tokens)
-	if err := errors.Join(os.Mkdir(tokens, 0o700), os.WriteFile(config, []byte(text), 0o600)); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Setenv("SOFTHSM2_CONF", config)
-	out, err := exec.CommandContext(tb.Context(), util, "--init-token", "--free", "--label", "hub", "--so-pin", "87654321", "--pin", "123456").CombinedOutput()
-	if err != nil {
-		tb.Fatalf("softhsm2-util: %v\n%s", err, out)
-	}
-	return pkcs11.Config{Module: module, TokenLabel: "hub", PIN: "123456"}
-}
-
 func TestRingOnAToken(t *testing.T) {
-	config := softHSM(t)
+	module, label, pin := peer.SoftHSMToken(t)
+	config := pkcs11.Config{Module: module, TokenLabel: label, PIN: pin}
 	f := newFolder(t)
 	connect := func() *pkcs11.Token {
 		token, err := pkcs11.Open(config)

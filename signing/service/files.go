@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
 	"github.com/onewindow/onewindow/signing/keys"
 	"github.com/onewindow/onewindow/signing/ofd"
@@ -20,6 +22,9 @@ const (
 	defaultDPI = 150
 	minDPI     = 36
 	maxDPI     = 300
+
+	timestampRate  = 20 // a second
+	timestampBurst = 40
 )
 
 // SealFile implements signing.v1.
@@ -173,9 +178,16 @@ func (s *Service) timestampAuthority(ctx context.Context, caller string) (*tsa.A
 }
 
 // TimestampHandler answers RFC 3161 queries over HTTP, without a token: a
-// timestamp says nothing but when, and everybody may ask.
+// timestamp says nothing but when, and everybody may ask, up to 20 times a
+// second in all, since each is a use of a key and in the use log for ever.
 func (s *Service) TimestampHandler() http.Handler {
+	limit := rate.NewLimiter(timestampRate, timestampBurst)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !limit.Allow() {
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "too many timestamps are asked for; try again in a second", http.StatusTooManyRequests)
+			return
+		}
 		authority, err := s.timestampAuthority(r.Context(), "anybody")
 		if err != nil {
 			http.Error(w, "no timestamps now; try again", http.StatusServiceUnavailable)

@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/genproto/googleapis/api/httpbody"
@@ -36,9 +36,9 @@ type Remote struct {
 	client signingv1.SigningServiceClient
 	now    func() time.Time
 
-	mu    sync.Mutex
-	set   signing.KeySet
-	asked time.Time
+	set    atomic.Pointer[signing.KeySet]
+	asking sync.Mutex
+	asked  time.Time // guarded by asking
 }
 
 // Dial prepares the connection, which is made at the first call and made again
@@ -77,11 +77,24 @@ func (r *Remote) SignTokens(ctx context.Context, typ string, payloads [][]byte) 
 // Key returns the public key with that kid; Remote is a signing.KeyResolver.
 // When the service does not answer, the error is not signing.ErrUnknownKey.
 func (r *Remote) Key(kid string) (crypto.PublicKey, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	key, err := r.set.Key(kid)
-	if !errors.Is(err, signing.ErrUnknownKey) || r.now().Sub(r.asked) < keySetPause {
-		return key, err
+	if set := r.set.Load(); set != nil {
+		if key, err := set.Key(kid); err == nil {
+			return key, nil
+		}
+	}
+	set, err := r.refresh()
+	if err != nil {
+		return nil, err
+	}
+	return set.Key(kid)
+}
+
+// refresh asks for the key set, unless that was done a moment ago.
+func (r *Remote) refresh() (*signing.KeySet, error) {
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	if set := r.set.Load(); set != nil && r.now().Sub(r.asked) < keySetPause {
+		return set, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), keySetTimeout)
 	defer cancel()
@@ -89,11 +102,13 @@ func (r *Remote) Key(kid string) (crypto.PublicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing service: key set: %w", err)
 	}
-	if r.set, err = signing.ParseJWKS(body.GetData()); err != nil {
+	set, err := signing.ParseJWKS(body.GetData())
+	if err != nil {
 		return nil, fmt.Errorf("signing service: %w", err)
 	}
+	r.set.Store(&set)
 	r.asked = r.now()
-	return r.set.Key(kid)
+	return &set, nil
 }
 
 // SealPage is the method of signing.v1.

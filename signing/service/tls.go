@@ -60,6 +60,23 @@ func (s *Service) TLSRoots(_ context.Context, dir string) (*x509.CertPool, error
 	return roots, durable.WriteFile(dir, "roots.pem", text)
 }
 
+// CheckClient is for tls.Config.VerifyConnection: beside what TLS checks, a
+// client certificate must be for clients and not be revoked.
+func (s *Service) CheckClient(connection tls.ConnectionState) error {
+	if len(connection.PeerCertificates) == 0 {
+		return fmt.Errorf("%w: no client certificate", ErrForbidden)
+	}
+	t, err := s.trustNow(context.Background())
+	if err != nil {
+		return err
+	}
+	leaf := connection.PeerCertificates[0]
+	if err := t.trust.Check(leaf.Raw, nil, s.cfg.Now(), pki.UsageClient).Err(); err != nil {
+		return fmt.Errorf("%w: client certificate of %q: %w", ErrForbidden, leaf.Subject.CommonName, err)
+	}
+	return nil
+}
+
 func (s *Service) tlsCertificate(ctx context.Context, dir, name string, usage pki.Usage, hosts []string) (tls.Certificate, error) {
 	if err := durable.MakeDir(dir); err != nil {
 		return tls.Certificate{}, err

@@ -32,6 +32,7 @@ import (
 	"github.com/onewindow/onewindow/exchange/server"
 	"github.com/onewindow/onewindow/exchange/sqldb"
 	"github.com/onewindow/onewindow/licenses"
+	"github.com/onewindow/onewindow/signing/durable"
 	"github.com/onewindow/onewindow/signing/service"
 )
 
@@ -245,7 +246,7 @@ func (h *hub) passphrase() ([]byte, error) {
 		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
 			random := make([]byte, 32)
 			_, _ = rand.Read(random) // never fails: crypto/rand aborts instead
-			if err := writeFileDurably(file, []byte(base64.RawURLEncoding.EncodeToString(random)+"\n")); err != nil {
+			if err := durable.WriteFile(filepath.Dir(file), filepath.Base(file), []byte(base64.RawURLEncoding.EncodeToString(random)+"\n")); err != nil {
 				return nil, fmt.Errorf("make a passphrase for the signing keys: %w", err)
 			}
 		}
@@ -259,27 +260,6 @@ func (h *hub) passphrase() ([]byte, error) {
 		return nil, fmt.Errorf("passphrase_file %s is empty: put the passphrase of the signing keys into it", file)
 	}
 	return []byte(passphrase), nil
-}
-
-// writeFileDurably puts data into a file, mode 0600, that after a crash either
-// is not there or is whole.
-func writeFileDurably(name string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	if err := os.Rename(f.Name(), name); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func (h *hub) closing(name string, fn func() error) {

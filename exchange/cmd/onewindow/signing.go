@@ -321,6 +321,7 @@ func (h *hub) newSigningServer(ctx context.Context) (*server.Server, error) {
 		Logger: h.logger, Authenticator: noTokens{}, Version: version(), Handlers: h.timestamps(),
 		TLS: &tls.Config{
 			Certificates: []tls.Certificate{own}, ClientCAs: roots, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,
+			VerifyConnection: h.signing.CheckClient,
 		},
 		Certificates: func(name string) (access.Identity, bool) {
 			role := access.Analyst // the least of the roles: grants say what the name may do

@@ -6,6 +6,8 @@ package peer
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,6 +61,26 @@ func Node(tb testing.TB, script, input string, args ...string) string {
 func SoftHSM(tb testing.TB) string {
 	tb.Helper()
 	return environment(tb, "ONEWINDOW_TEST_SOFTHSM", "SoftHSM")
+}
+
+// SoftHSMToken makes a SoftHSM token of the test's own, and returns the PKCS#11
+// module, the token's label and its PIN. The module reads its folder once in a
+// process, so a test binary should make all its tokens by one call.
+func SoftHSMToken(tb testing.TB) (module, label, pin string) {
+	tb.Helper()
+	module, label, pin = SoftHSM(tb), "hub", "123456"
+	util := lookPath(tb, "softhsm2-util")
+	dir := tb.TempDir()
+	config, tokens := filepath.Join(dir, "softhsm2.conf"), filepath.Join(dir, "tokens")
+	text := fmt.Sprintf("directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n", tokens)
+	if err := errors.Join(os.Mkdir(tokens, 0o700), os.WriteFile(config, []byte(text), 0o600)); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Setenv("SOFTHSM2_CONF", config)
+	if out, err := run(tb, "", nil, util, "--init-token", "--free", "--label", label, "--so-pin", "87654321", "--pin", pin); err != nil {
+		tb.Fatalf("softhsm2-util: %v\n%s", err, out)
+	}
+	return module, label, pin
 }
 
 // Face returns the path of the font of the pages, or skips.
