@@ -21,6 +21,9 @@
 //   - Verification asks the state database, so a committed change is seen at
 //     once; a status list is signed anew when its revision has changed. Offline
 //     verifiers see a change when their copy is past its ttl of 15 minutes.
+//   - A licence's page, a sealed OFD file, holds the digest of the licence's
+//     token, so that neither passes for another's. It is made when it is first
+//     asked for: 20,000 licences at once need no 20,000 pages.
 //   - A verdict is closed and not an error: what does not hold says why.
 //
 // Failure: a call that returned an error may have committed if the connection

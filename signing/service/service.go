@@ -101,6 +101,9 @@ func (s *Service) open(ctx context.Context) (err error) {
 		return fmt.Errorf("use log: %w", err)
 	}
 	s.closers = append(s.closers, s.journal.Close)
+	if n := len(s.journal.Interrupted()); n > 0 {
+		s.cfg.Logger.WarnContext(ctx, "the process before this one ended while it used keys: what it signed may be out; the use log has it as unknown", slog.Int("uses", n))
+	}
 	s.ring, err = keys.Open(ctx, keys.Config{
 		Dir: filepath.Join(s.cfg.Dir, "keys"), Passphrase: s.cfg.Passphrase, Tokens: s.cfg.Tokens, Uses: s.journal,
 		CachePeriod: s.cfg.CachePeriod, Now: s.cfg.Now, Logger: s.cfg.Logger,

@@ -40,9 +40,9 @@ type Pen struct {
 const (
 	// maxStrokes bounds the pieces of one stroked path, dashes counted one by
 	// one.
-	maxStrokes = 100_000
+	maxStrokes = 20_000
 	// maxShape bounds the shape that comes of them: round ends have many corners.
-	maxShape = 1_000_000
+	maxShape = 200_000
 )
 
 // Stroke returns the shape that the pen leaves along the path, to be filled by
