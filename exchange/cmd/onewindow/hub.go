@@ -77,6 +77,9 @@ func (h *hub) open(ctx context.Context) error {
 	if err := os.MkdirAll(h.cfg.Data, 0o750); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
+	if h.signingOnly() {
+		return h.openSigning(ctx)
+	}
 	if h.cfg.ClickHouse == embedded {
 		if err := h.openEngine(ctx); err != nil {
 			return err
@@ -84,9 +87,6 @@ func (h *hub) open(ctx context.Context) error {
 	}
 	if h.engineOnly() {
 		return nil
-	}
-	if h.signingOnly() {
-		return h.openSigning(ctx)
 	}
 	if err := h.openStores(ctx); err != nil {
 		return err

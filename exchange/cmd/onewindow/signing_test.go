@@ -52,6 +52,9 @@ signing:
 		t.Fatal(err)
 	}
 	launch(t, dir, "run", "--config", file).await(t, "signing service")
+	if entries, err := os.ReadDir(filepath.Join(dir, "data")); err != nil || len(entries) != 2 { // the passphrase and the service
+		t.Errorf("a signing service of its own holds %v, %v", entries, err)
+	}
 	certificates := filepath.Join(dir, "data", "signing", "tls")
 	roots := filepath.Join(certificates, "roots.pem")
 
