@@ -50,10 +50,22 @@ func (s *Service) CreateKey(ctx context.Context, req *signingv1.CreateKeyRequest
 	return &signingv1.CreateKeyResponse{Key: message}, err
 }
 
-// PublishKey implements signing.v1.
+// PublishKey implements signing.v1. A key that a crash left without its
+// certificate gets it first: active without one, it could sign no licence.
 func (s *Service) PublishKey(ctx context.Context, req *signingv1.PublishKeyRequest) (*signingv1.PublishKeyResponse, error) {
 	key, err := s.changeKey(ctx, req.GetKeyId(), func(Caller) error {
-		_, err := s.ring.Publish(ctx, req.GetKeyId())
+		key, err := s.findKey(req.GetKeyId())
+		if err != nil {
+			return err
+		}
+		subject, err := s.subjectOf(key.Line)
+		if err != nil {
+			return err
+		}
+		if err := s.certify(ctx, key, subject); err != nil {
+			return err
+		}
+		_, err = s.ring.Publish(ctx, key.ID)
 		return err
 	})
 	return &signingv1.PublishKeyResponse{Key: key}, err
