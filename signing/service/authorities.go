@@ -253,6 +253,9 @@ func (s *Service) RevokeCertificate(ctx context.Context, req *signingv1.RevokeCe
 	if err != nil {
 		return nil, err
 	}
+	// Whoever is gathering the lists now must not store the one before.
+	s.making.Lock()
+	defer s.making.Unlock()
 	if err := authority.Revoke(ctx, serial, reason, s.cfg.Now().Truncate(time.Second)); err != nil {
 		return nil, err
 	}
