@@ -61,7 +61,7 @@ func (v *verifier) plainCertificate(c *cms, at time.Time) []ses.Step {
 		// Nothing but the signer's word says that the signature is older, and
 		// whoever has stolen the key says so too.
 		fault := fmt.Errorf("%w: %w: %v", ErrSignature, pki.ErrRevoked, result.RevokedFor)
-		if r := result.RevokedFor; r == pki.KeyCompromise || r == pki.CACompromise || r == pki.AACompromise {
+		if result.RevokedFor.Compromise() {
 			return append(steps, failed(ses.StepSignerRevocation, "签名人证书因密钥泄露被吊销，没有时间戳证明签名在先", fault))
 		}
 		return append(steps, warned(ses.StepSignerRevocation, "签名人证书在签名后被吊销，没有时间戳证明签名在先", fault))

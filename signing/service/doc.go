@@ -16,6 +16,6 @@
 //     is refused. What a crash interrupted is done anew; the use log then shows
 //     both uses.
 //
-// Failure: errors wrap those of errors.go or of the packages joined here;
-// Errors lists them all with their place in the API.
+// Failure: errors wrap those of errors.go or of the packages joined here. The
+// program has the table that gives each its place in the API.
 package service
