@@ -1,19 +1,14 @@
 package connectors
 
-import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"slices"
-	"strings"
-	"time"
-)
+import "time"
 
 // The kinds of source.
 const (
-	KindSQL   = "sql"
-	KindFiles = "files"
-	KindHTTP  = "http"
+	KindSQL   = "sql"   // a table, asked again and again
+	KindLog   = "log"   // a table, followed in the log of its database (change capture)
+	KindFiles = "files" // a folder, here or behind SFTP
+	KindHTTP  = "http"  // an endpoint that answers with JSON
+	KindTopic = "topic" // a Kafka topic of another system
 )
 
 // Definition says where a source lies and what becomes of its rows.
@@ -22,125 +17,70 @@ type Definition struct {
 	Name string
 	// Resource is "<department>.<resource>".
 	Resource string
-	// Kind is one of [KindSQL], [KindFiles] and [KindHTTP]; the member of that kind is set, the others are nil.
+	// Kind is one of the Kind constants; the member of that kind is set, the others are nil.
 	Kind string
 	// Interval is the pause before the source is asked again once it is caught up.
 	Interval time.Duration
 	// Batch is the largest number of rows read and published together.
-	Batch int
-	SQL   *SQL
-	Files *Files
-	HTTP  *HTTP
+	Batch  int
+	SQL    *SQL
+	Log    *Log
+	Files  *Files
+	HTTP   *HTTP
+	Topic  *Topic
+	Limits Limits
+	// TakeNewColumns says what was agreed about columns that are added to the
+	// source later and may be null: true puts them into the payload under their
+	// own names, false leaves them out. Any other change of columns pauses the source.
+	TakeNewColumns bool
+	// Prove says when completeness is proved by itself.
+	Prove Proof
 	Map   Mapping
 }
 
-// SQL is a table that is followed by a cursor column.
-type SQL struct {
-	// Driver is "postgres" or "sqlite".
-	Driver string
-	// DSNFile is the path of a file that holds a postgres:// URL or the path of a SQLite file.
-	DSNFile string
-	// Table is a table or view, "name" or "schema.name".
-	Table string
-	// Cursor is a column that grows with each change of a row.
-	Cursor string
-	// Key is a unique column that orders rows of equal cursor.
-	Key string
+// Proof is the schedule of the completeness proof.
+type Proof struct {
+	// At are times of day, in the mapping's time zone; empty for proofs on demand only.
+	At []TimeOfDay
+	// Repair publishes what is missing and deletes what the source no longer has.
+	Repair bool
 }
 
-// Files is a folder of delimited text files, read in the order of their names.
-type Files struct {
-	// Dir is the path of the folder, DirName what the definition calls it.
-	Dir, DirName string
-	// Pattern is matched against file names as by [path.Match].
-	Pattern string
-	// Charset is "gbk", "gb18030" or "utf-8".
-	Charset string
-	// Delimiter stands between fields.
-	Delimiter rune
+// Limits bound the load on the source; the runner keeps them for every kind.
+type Limits struct {
+	// RowsPerSecond bounds the rows read, as an average over a second; 0 for no bound.
+	RowsPerSecond int
+	// Connections bounds the connections that the source may hold at a time, at least 1.
+	Connections int
+	// QueryTime bounds one query or request, at the source itself where it can.
+	QueryTime time.Duration
+	// BusyShare, 1 to 100, is the share of time in which the source may be at work
+	// for us: after a query of 1 s with a share of 25 it is left alone for 3 s.
+	BusyShare int
+	// Hours are the times of day, in the mapping's time zone, in which the source may be read; empty for always.
+	Hours []TimeSpan
 }
 
-// HTTP is an endpoint that gives its rows page by page as JSON.
-type HTTP struct {
-	// URL may have a query of its own; messages show it without.
-	URL string
-	// PageParam and SizeParam name the query parameters for the page number, from 1, and for the page size.
-	PageParam, SizeParam string
-	// Size is the number of rows of a page that is not the last.
-	Size int
-	// Records is the member of the answer that holds the array of rows.
-	Records string
-	// TokenFile is the path of a file that holds the bearer token; empty for none.
-	TokenFile string
-}
+// TimeOfDay is a time since midnight.
+type TimeOfDay time.Duration
 
-// Mapping makes a record of a row.
-type Mapping struct {
-	// Key are the payload members whose texts, joined with "/", are the record key.
-	Key []string
-	// EventTime is the column that says when the row became true.
-	EventTime string
-	// RecordedTime is the column that says when the row was entered; may be empty.
-	RecordedTime string
-	// Timezone is that of times without an offset.
-	Timezone *time.Location
-	Fields   []Field
-}
-
-// Field is one member of the payload.
-type Field struct {
-	// From is the column, To the payload member.
-	From, To string
-	Type     FieldType
-	// HalfWidth turns full-width characters (U+FF01 to U+FF5E, U+3000) into their ASCII forms.
-	HalfWidth bool
-}
-
-// FieldType says what the text of a column means.
-type FieldType string
-
-// The field types.
-const (
-	String  FieldType = "string"
-	Integer FieldType = "integer"
-	Decimal FieldType = "decimal"
-	Boolean FieldType = "boolean"
-	Date    FieldType = "date"
-	Time    FieldType = "time"
-)
-
-// Columns lists the columns that the mapping needs, each once: those of the
-// fields in order, then event time and recorded time.
-func (m Mapping) Columns() []string {
-	var columns []string
-	add := func(name string) {
-		if name != "" && !slices.Contains(columns, name) {
-			columns = append(columns, name)
-		}
-	}
-	for _, f := range m.Fields {
-		add(f.From)
-	}
-	add(m.EventTime)
-	add(m.RecordedTime)
-	return columns
-}
+// TimeSpan is a span of the day; it goes over midnight if Until is not after From.
+type TimeSpan struct{ From, Until TimeOfDay }
 
 // identity says, readably, to what a position of the source refers. A saved
 // position is used only by a definition of the same identity.
 func (d Definition) identity() string {
 	switch {
 	case d.SQL != nil:
-		return fmt.Sprintf("sql table %s (%s), cursor %s, key %s", d.SQL.Table, d.SQL.Driver, d.SQL.Cursor, d.SQL.Key)
+		return d.SQL.identity()
+	case d.Log != nil:
+		return d.Log.identity()
 	case d.Files != nil:
-		return fmt.Sprintf("files %s in %s", d.Files.Pattern, d.Files.DirName)
+		return d.Files.identity()
 	case d.HTTP != nil:
-		address, query, _ := strings.Cut(d.HTTP.URL, "?")
-		if query != "" { // it may hold an access key, which must not be seen in the state database or in messages
-			digest := sha256.Sum256([]byte(query))
-			address += "?" + hex.EncodeToString(digest[:8])
-		}
-		return fmt.Sprintf("http %s, %d rows a page", address, d.HTTP.Size)
+		return d.HTTP.identity()
+	case d.Topic != nil:
+		return d.Topic.identity()
 	}
 	return d.Kind
 }

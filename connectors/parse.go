@@ -2,13 +2,10 @@ package connectors
 
 import (
 	"fmt"
-	"net/url"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -20,6 +17,8 @@ const (
 	defaultBatch       = 5000
 	maxBatch           = 20_000
 	defaultTimezone    = "Asia/Shanghai"
+	defaultConnections = 2
+	defaultQueryTime   = time.Minute
 )
 
 // ParseDefinitions reads a YAML document with the single member "sources".
@@ -54,11 +53,12 @@ func ParseDefinitions(text []byte, dir string) ([]Definition, error) {
 }
 
 func parseDefinition(f *faults, node ast.Node, where, dir string) Definition {
-	s := newSection(f, node, where, "name", "resource", "kind", "interval", "batch", "sql", "files", "http", "map")
+	s := newSection(f, node, where, "name", "resource", "kind", "interval", "batch", KindSQL, KindLog, KindFiles, KindHTTP, KindTopic,
+		"limits", "take_new_columns", "prove", "map")
 	d := Definition{
 		Name:     s.text("name", true),
 		Resource: s.text("resource", true),
-		Kind:     s.oneOf("kind", "", KindSQL, KindFiles, KindHTTP),
+		Kind:     s.oneOf("kind", "", kinds()...),
 		Interval: s.duration("interval", defaultInterval, 100*time.Millisecond, 24*time.Hour),
 		Batch:    s.integer("batch", defaultBatch, 1, maxBatch),
 	}
@@ -74,18 +74,30 @@ func parseDefinition(f *faults, node ast.Node, where, dir string) Definition {
 	case d.Name != "" && owner != department:
 		s.fault("resource", "%q belongs to department %q, the source to %q", d.Resource, owner, department)
 	}
-	for _, kind := range []string{KindSQL, KindFiles, KindHTTP} {
+	for _, kind := range kinds() {
 		switch sub, present := s.section(kind, d.Kind == kind); {
 		case present && d.Kind != kind && d.Kind != "":
 			s.fault(kind, "does not go with kind %q", d.Kind)
 		case !present:
 		case kind == KindSQL:
 			d.SQL = parseSQL(sub(), dir)
+		case kind == KindLog:
+			d.Log = parseLog(sub(), dir, d.Name)
 		case kind == KindFiles:
 			d.Files = parseFiles(sub(), dir)
 		case kind == KindHTTP:
 			d.HTTP = parseHTTP(sub(), dir)
+		case kind == KindTopic:
+			d.Topic = parseTopic(sub(), dir)
 		}
+	}
+	d.Limits = Limits{Connections: defaultConnections, QueryTime: defaultQueryTime, BusyShare: 100}
+	if sub, present := s.section("limits", false); present {
+		d.Limits = parseLimits(sub())
+	}
+	d.TakeNewColumns = s.boolean("take_new_columns")
+	if sub, present := s.section("prove", false); present {
+		d.Prove = parseProof(sub())
 	}
 	if sub, present := s.section("map", true); present {
 		d.Map = parseMapping(sub())
@@ -93,102 +105,42 @@ func parseDefinition(f *faults, node ast.Node, where, dir string) Definition {
 	return d
 }
 
-func parseSQL(s section, dir string) *SQL {
-	s.allow("driver", "dsn_file", "table", "cursor", "key")
-	return &SQL{
-		Driver:  s.oneOf("driver", "", "postgres", "sqlite"),
-		DSNFile: s.file("dsn_file", dir, true),
-		Table:   s.text("table", true),
-		Cursor:  s.text("cursor", true),
-		Key:     s.text("key", true),
+func kinds() []string { return []string{KindSQL, KindLog, KindFiles, KindHTTP, KindTopic} }
+
+func parseLimits(s section) Limits {
+	s.allow("rows_per_second", "connections", "query_time", "busy_share", "hours")
+	l := Limits{
+		RowsPerSecond: s.integer("rows_per_second", 0, 1, 10_000_000),
+		Connections:   s.integer("connections", defaultConnections, 1, 16),
+		QueryTime:     s.duration("query_time", defaultQueryTime, time.Second, time.Hour),
+		BusyShare:     s.integer("busy_share", 100, 1, 100),
 	}
+	for _, text := range s.texts("hours") {
+		from, until, _ := strings.Cut(text, "-")
+		span := TimeSpan{From: parseTimeOfDay(s, "hours", from), Until: parseTimeOfDay(s, "hours", until)}
+		if span.From == span.Until {
+			s.fault("hours", "%q must be a span such as \"22:00-06:00\"", text)
+		}
+		l.Hours = append(l.Hours, span)
+	}
+	return l
 }
 
-func parseFiles(s section, dir string) *Files {
-	s.allow("dir", "pattern", "charset", "delimiter")
-	fs := &Files{
-		DirName: s.text("dir", true),
-		Dir:     s.file("dir", dir, false),
-		Pattern: s.text("pattern", true),
-		Charset: s.oneOf("charset", "utf-8", "gbk", "gb18030", "utf-8"),
+func parseProof(s section) Proof {
+	s.allow("at", "repair")
+	p := Proof{Repair: s.boolean("repair")}
+	for _, text := range s.texts("at") {
+		p.At = append(p.At, parseTimeOfDay(s, "at", text))
 	}
-	if _, err := path.Match(fs.Pattern, "x"); err != nil || strings.ContainsAny(fs.Pattern, `/\`) {
-		s.fault("pattern", "%q must be a pattern of file names such as \"resident-*.csv\"", fs.Pattern)
-	}
-	delimiter := s.text("delimiter", false)
-	if delimiter == "" {
-		delimiter = ","
-	}
-	r, size := utf8.DecodeRuneInString(delimiter)
-	if size != len(delimiter) || r == utf8.RuneError || r == '"' || r == '\r' || r == '\n' {
-		s.fault("delimiter", "%q must be one character and neither a quote nor a line end", delimiter)
-	}
-	fs.Delimiter = r
-	return fs
+	return p
 }
 
-func parseHTTP(s section, dir string) *HTTP {
-	s.allow("url", "page_param", "size_param", "size", "records", "token_file")
-	h := &HTTP{
-		URL:       s.text("url", true),
-		PageParam: s.text("page_param", true),
-		SizeParam: s.text("size_param", true),
-		Size:      s.integer("size", 1000, 1, maxBatch),
-		Records:   s.text("records", true),
-		TokenFile: s.file("token_file", dir, false),
+func parseTimeOfDay(s section, name, text string) TimeOfDay {
+	at, err := time.Parse("15:04", strings.TrimSpace(text))
+	if err != nil {
+		s.fault(name, "%q must be a time of day such as \"22:00\"", text)
 	}
-	u, err := url.Parse(h.URL)
-	switch {
-	case h.URL == "":
-	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		s.fault("url", "must be an http:// or https:// URL")
-	case u.User != nil:
-		s.fault("url", "must not carry a password; use token_file")
-	case u.Fragment != "":
-		s.fault("url", "must not have a fragment")
-	case u.Query().Has(h.PageParam) || u.Query().Has(h.SizeParam):
-		s.fault("url", "must not carry the page or size parameter itself")
-	}
-	if h.PageParam != "" && h.PageParam == h.SizeParam {
-		s.fault("size_param", "is the same as page_param")
-	}
-	return h
-}
-
-func parseMapping(s section) Mapping {
-	s.allow("key", "event_time", "recorded_time", "timezone", "fields")
-	m := Mapping{EventTime: s.text("event_time", true), RecordedTime: s.text("recorded_time", false)}
-	zone := s.text("timezone", false)
-	if zone == "" {
-		zone = defaultTimezone
-	}
-	var err error
-	if m.Timezone, err = time.LoadLocation(zone); err != nil || zone == "Local" {
-		s.fault("timezone", "%q is not a time zone such as \"Asia/Shanghai\"", zone)
-	}
-	var members []string
-	for i, node := range s.list("fields", true) {
-		fs := newSection(s.faults, node, fmt.Sprintf("%s.fields[%d]", s.where, i), "from", "to", "type", "half_width")
-		field := Field{
-			From:      fs.text("from", true),
-			To:        fs.text("to", true),
-			Type:      FieldType(fs.oneOf("type", string(String), string(String), string(Integer), string(Decimal), string(Boolean), string(Date), string(Time))),
-			HalfWidth: fs.boolean("half_width"),
-		}
-		if slices.Contains(members, field.To) && field.To != "" {
-			fs.fault("to", "%q is mapped twice", field.To)
-		}
-		members = append(members, field.To)
-		m.Fields = append(m.Fields, field)
-	}
-	for i, node := range s.list("key", true) {
-		name, ok := plainText(node)
-		if !ok || !slices.Contains(members, name) {
-			s.add(node, fmt.Sprintf("%s.key[%d]", s.where, i), "%q is not a payload member (a \"to\" of fields)", name)
-		}
-		m.Key = append(m.Key, name)
-	}
-	return m
+	return TimeOfDay(time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute)
 }
 
 // validCode says whether s is a department, connector or resource code.

@@ -24,10 +24,13 @@ func TestParseDefinitions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	limits := Limits{Connections: 2, QueryTime: time.Minute, BusyShare: 100}
 	want := []Definition{
 		{
 			Name: "market/enterprise", Resource: "market.enterprise", Kind: KindSQL, Interval: 2 * time.Second, Batch: 1000,
-			SQL: &SQL{Driver: "postgres", DSNFile: filepath.Join(dir, "market.dsn"), Table: "enterprise", Cursor: "updated_at", Key: "row_id"},
+			SQL: &SQL{Driver: "postgres", DSNFile: filepath.Join(dir, "market.dsn"), Table: "enterprise", Cursor: "updated_at", Key: []string{"row_id"},
+				Mode: Cursor, Delay: 2 * time.Second, Overlap: 5 * time.Minute},
+			Limits: limits,
 			Map: Mapping{
 				Key: []string{"uscc"}, EventTime: "updated_at", RecordedTime: "entered_at", Timezone: shanghai,
 				Fields: []Field{
@@ -39,7 +42,9 @@ func TestParseDefinitions(t *testing.T) {
 		},
 		{
 			Name: "police/resident", Resource: "police.resident", Kind: KindFiles, Interval: 5 * time.Second, Batch: 5000,
-			Files: &Files{Dir: filepath.Join(dir, "police"), DirName: "police", Pattern: "resident-*.csv", Charset: "gbk", Delimiter: '|'},
+			Files: &Files{Dir: filepath.Join(dir, "police"), DirName: "police", Pattern: "resident-*.csv", Charset: "gbk", Delimiter: '|',
+				Format: FormatCSV, HeaderRow: 1},
+			Limits: limits,
 			Map: Mapping{
 				Key: []string{"citizen_number", "kind"}, EventTime: "变更时间", Timezone: time.UTC,
 				Fields: []Field{{From: "身份证号", To: "citizen_number", Type: String}, {From: "类别", To: "kind", Type: String}, {From: "出生日期", To: "born", Type: Date}},
@@ -47,7 +52,9 @@ func TestParseDefinitions(t *testing.T) {
 		},
 		{
 			Name: "civil/marriage", Resource: "civil.marriage", Kind: KindHTTP, Interval: 5 * time.Second, Batch: 5000,
-			HTTP: &HTTP{URL: "http://127.0.0.1:18101/marriages", PageParam: "page", SizeParam: "size", Size: 1000, Records: "data", TokenFile: "/run/secrets/civil.token"},
+			HTTP: &HTTP{URL: "http://127.0.0.1:18101/marriages", PageParam: "page", SizeParam: "size", Size: 1000, Records: "data", TokenFile: "/run/secrets/civil.token",
+				Paging: PagingNumber, Overlap: 5 * time.Minute},
+			Limits: limits,
 			Map: Mapping{
 				Key: []string{"number"}, EventTime: "registered_at", Timezone: shanghai,
 				Fields: []Field{{From: "number", To: "number", Type: String}},
@@ -78,7 +85,7 @@ func TestParseFaults(t *testing.T) {
     batch: "many"
     retries: 3
     files: {dir: x, pattern: y}
-    sql: {driver: oracle, table: t, cursor: c, cursor: d, key: 17}
+    sql: {driver: db2, table: t, cursor: c, cursor: d, key: 17}
     map:
       key: [nobody]
       event_time: at
@@ -89,7 +96,7 @@ func TestParseFaults(t *testing.T) {
   - name: market/files
     resource: market.files
     kind: files
-    files: {dir: x, pattern: "../[", charset: big5, delimiter: "||"}
+    files: {dir: x, pattern: "../[", charset: ebcdic, delimiter: "||"}
     map: &anchor {key: [], event_time: at, fields: [{from: a, to: a}]}
   - name: market/http
     resource: market.http
@@ -108,7 +115,7 @@ func TestParseFaults(t *testing.T) {
 		`line 6: sources[0].batch: must be a whole number from 1 to 20000`,
 		`line 7: sources[0].retries: is unknown`,
 		`line 8: sources[0].files: does not go with kind "sql"`,
-		`line 9: sources[0].sql.driver: "oracle" is not one of postgres, sqlite`,
+		`line 9: sources[0].sql.driver: "db2" is not one of postgres, kingbase`,
 		`line 9: sources[0].sql.cursor: is given twice`,
 		`line 9: sources[0].sql.key: must be text`,
 		`line 9: sources[0].sql.dsn_file: is missing`,
@@ -118,7 +125,7 @@ func TestParseFaults(t *testing.T) {
 		`line 16: sources[0].map.fields[1].to: "a" is mapped twice`,
 		`line 16: sources[0].map.fields[1].half_width: must be true or false`,
 		`line 20: sources[1].files.pattern: "../[" must be a pattern`,
-		`line 20: sources[1].files.charset: "big5" is not one of`,
+		`line 20: sources[1].files.charset: "ebcdic" is not one of`,
 		`line 20: sources[1].files.delimiter: "||" must be one character`,
 		`line 21: sources[1].map: must be a mapping`,
 		`line 25: sources[2].http.url: must not carry a password`,

@@ -143,6 +143,30 @@ func (s section) text(name string, required bool) string {
 	return text
 }
 
+// texts reads a list of texts, or one text alone.
+func (s section) texts(name string) []string {
+	node := s.member(name, false)
+	if node == nil {
+		return nil
+	}
+	nodes := []ast.Node{node}
+	if sequence, ok := node.(*ast.SequenceNode); ok {
+		nodes = sequence.Values
+	}
+	var texts []string
+	for _, node := range nodes {
+		text, ok := plainText(node)
+		switch {
+		case !ok || text == "":
+			s.fault(name, "must be text or a list of texts")
+		case slices.Contains(texts, text):
+			s.fault(name, "has %q twice", text)
+		}
+		texts = append(texts, text)
+	}
+	return texts
+}
+
 func (s section) file(name, dir string, required bool) string {
 	if text := s.text(name, required); text != "" {
 		return resolve(dir, text)

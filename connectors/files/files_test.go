@@ -17,13 +17,14 @@ import (
 	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/connectors/charset"
 	"github.com/onewindow/onewindow/connectors/connectortest"
 	"github.com/onewindow/onewindow/exchange"
 )
 
 func TestSuite(t *testing.T) {
 	for name, encoder := range map[string]*encoding.Encoder{
-		charsetUTF8: nil, charsetGBK: simplifiedchinese.GBK.NewEncoder(), charsetGB18030: simplifiedchinese.GB18030.NewEncoder(),
+		charset.UTF8: nil, charset.GBK: simplifiedchinese.GBK.NewEncoder(), charset.GB18030: simplifiedchinese.GB18030.NewEncoder(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			connectortest.Run(t, func(t *testing.T) connectortest.System { return system(t, name, encoder) })
@@ -86,30 +87,30 @@ func TestRows(t *testing.T) {
 		want                           [][]string
 		origins                        string
 	}{
-		{"line ends and blank lines", charsetUTF8, ",", "\xef\xbb\xbfid,name,updated_at\r\n1,a,x\r\n\r\n\n2,b,y\n\x1a", [][]string{{"1", "a", "x"}, {"2", "b", "y"}}, "2 5"},
-		{"quotes", charsetUTF8, ",", "id,name,updated_at\n1,\"a,\"\"b\"\"\r\nc\",x\n2,\"\",y\n", [][]string{{"1", "a,\"b\"\nc", "x"}, {"2", "", "y"}}, "2 4"},
-		{"an unclosed quote costs one line", charsetUTF8, ",", "id,name,updated_at\n1,\"a,x\n2,b,y\n3,c,z\n", [][]string{malformed, {"2", "b", "y"}, {"3", "c", "z"}}, "2 3 4"},
-		{"two lines that a quote would join", charsetUTF8, ",", "id,name,updated_at\n1,\"a,x\n2,\"b\",y\n3,c,z\n", [][]string{malformed, {"2", "b", "y"}, {"3", "c", "z"}}, "2 3 4"},
-		{"bare and misplaced quotes", charsetUTF8, ",", "id,name,updated_at\n1,5\" pipe,x\n2,\"b\"b,y\n3,c,z\n", [][]string{malformed, malformed, {"3", "c", "z"}}, "2 3 4"},
-		{"too few and too many fields", charsetUTF8, ",", "id,name,updated_at\n1,a\n2,b,y,\n3,c,z\n", [][]string{malformed, malformed, {"3", "c", "z"}}, "2 3 4"},
-		{"a long line", charsetUTF8, ",", "id,name,updated_at\n1," + long + ",x\n2,b,y\n", [][]string{malformed, {"2", "b", "y"}}, "2 3"},
-		{"invalid UTF-8", charsetUTF8, ",", "id,name,updated_at\n1,\xc4\xe3,x\n2,\xe4\xbd,y\n3,你,z\n", [][]string{invalid, invalid, {"3", "你", "z"}}, "2 3 4"},
+		{"line ends and blank lines", charset.UTF8, ",", "\xef\xbb\xbfid,name,updated_at\r\n1,a,x\r\n\r\n\n2,b,y\n\x1a", [][]string{{"1", "a", "x"}, {"2", "b", "y"}}, "2 5"},
+		{"quotes", charset.UTF8, ",", "id,name,updated_at\n1,\"a,\"\"b\"\"\r\nc\",x\n2,\"\",y\n", [][]string{{"1", "a,\"b\"\nc", "x"}, {"2", "", "y"}}, "2 4"},
+		{"an unclosed quote costs one line", charset.UTF8, ",", "id,name,updated_at\n1,\"a,x\n2,b,y\n3,c,z\n", [][]string{malformed, {"2", "b", "y"}, {"3", "c", "z"}}, "2 3 4"},
+		{"two lines that a quote would join", charset.UTF8, ",", "id,name,updated_at\n1,\"a,x\n2,\"b\",y\n3,c,z\n", [][]string{malformed, {"2", "b", "y"}, {"3", "c", "z"}}, "2 3 4"},
+		{"bare and misplaced quotes", charset.UTF8, ",", "id,name,updated_at\n1,5\" pipe,x\n2,\"b\"b,y\n3,c,z\n", [][]string{malformed, malformed, {"3", "c", "z"}}, "2 3 4"},
+		{"too few and too many fields", charset.UTF8, ",", "id,name,updated_at\n1,a\n2,b,y,\n3,c,z\n", [][]string{malformed, malformed, {"3", "c", "z"}}, "2 3 4"},
+		{"a long line", charset.UTF8, ",", "id,name,updated_at\n1," + long + ",x\n2,b,y\n", [][]string{malformed, {"2", "b", "y"}}, "2 3"},
+		{"invalid UTF-8", charset.UTF8, ",", "id,name,updated_at\n1,\xc4\xe3,x\n2,\xe4\xbd,y\n3,你,z\n", [][]string{invalid, invalid, {"3", "你", "z"}}, "2 3 4"},
 		// 0x5C and 0x7C are second bytes of 誠 (D55C) and 簗 (BA7C).
-		{"GBK with backslash and bar as second bytes", charsetGBK, "|", "id|name|updated_at\n1|\xd5\x5c\xba\x7c|x\n2|\\|y\n", [][]string{{"1", "誠簗", "x"}, {"2", "\\", "y"}}, "2 3"},
-		{"invalid GBK", charsetGBK, ",", "id,name,updated_at\n1,\xc4\xe3\xff,x\n2,\xc4\n3,\xc4\xe3,z\n", [][]string{invalid, invalid, {"3", "你", "z"}}, "2 3 4"},
-		{"four bytes are not GBK", charsetGBK, ",", "id,name,updated_at\n1,\x82\x35\x83\x38,x\n", [][]string{invalid}, "2"},
+		{"GBK with backslash and bar as second bytes", charset.GBK, "|", "id|name|updated_at\n1|\xd5\x5c\xba\x7c|x\n2|\\|y\n", [][]string{{"1", "誠簗", "x"}, {"2", "\\", "y"}}, "2 3"},
+		{"invalid GBK", charset.GBK, ",", "id,name,updated_at\n1,\xc4\xe3\xff,x\n2,\xc4\n3,\xc4\xe3,z\n", [][]string{invalid, invalid, {"3", "你", "z"}}, "2 3 4"},
+		{"four bytes are not GBK", charset.GBK, ",", "id,name,updated_at\n1,\x82\x35\x83\x38,x\n", [][]string{invalid}, "2"},
 		{
-			"four bytes of GB18030", charsetGB18030, ",", "\x84\x31\x95\x33id,name,updated_at\n1,\x82\x30\x84\x35\x95\x32\x82\x36,x\n2,\x82\x3a\x81\x30,y\n3,\x84\x31\xa4\x37,z\n",
+			"four bytes of GB18030", charset.GB18030, ",", "\x84\x31\x95\x33id,name,updated_at\n1,\x82\x30\x84\x35\x95\x32\x82\x36,x\n2,\x82\x3a\x81\x30,y\n3,\x84\x31\xa4\x37,z\n",
 			[][]string{{"1", "㓆𠀀", "x"}, invalid, invalid},
 			"2 3 4",
 		},
-		{"a byte-order mark beats the charset", charsetGBK, ",", "\xef\xbb\xbfid,name,updated_at\n1,你,x\n", [][]string{{"1", "你", "x"}}, "2"},
-		{"more columns in another order", charsetUTF8, ",", "updated_at, more ,name, id\nx,?,a,1\n", [][]string{{"1", "a", "x"}}, "2"},
-		{"a renamed column", charsetUTF8, ",", "id,full_name,updated_at\n1,a,x\n2,\"b\n\",y\n", [][]string{rejected(exchange.RuleColumn), rejected(exchange.RuleColumn)}, "2 3"},
-		{"a column twice", charsetUTF8, ",", "id,name,updated_at,name\n1,a,x,b\n", [][]string{rejected(exchange.RuleColumn)}, "2"},
-		{"a header in another charset", charsetUTF8, ",", "id,name,updated_at,\xc4\xe3\n1,a,x,b\n", [][]string{invalid}, "2"},
-		{"a broken header", charsetUTF8, ",", "id,name,\"updated_at\n1,a,x\n", [][]string{malformed}, "2"},
-		{"only a header", charsetUTF8, ",", "id,name,updated_at\n", nil, ""},
+		{"a byte-order mark beats the charset", charset.GBK, ",", "\xef\xbb\xbfid,name,updated_at\n1,你,x\n", [][]string{{"1", "你", "x"}}, "2"},
+		{"more columns in another order", charset.UTF8, ",", "updated_at, more ,name, id\nx,?,a,1\n", [][]string{{"1", "a", "x"}}, "2"},
+		{"a renamed column", charset.UTF8, ",", "id,full_name,updated_at\n1,a,x\n2,\"b\n\",y\n", [][]string{rejected(exchange.RuleColumn), rejected(exchange.RuleColumn)}, "2 3"},
+		{"a column twice", charset.UTF8, ",", "id,name,updated_at,name\n1,a,x,b\n", [][]string{rejected(exchange.RuleColumn)}, "2"},
+		{"a header in another charset", charset.UTF8, ",", "id,name,updated_at,\xc4\xe3\n1,a,x,b\n", [][]string{invalid}, "2"},
+		{"a broken header", charset.UTF8, ",", "id,name,\"updated_at\n1,a,x\n", [][]string{malformed}, "2"},
+		{"only a header", charset.UTF8, ",", "id,name,updated_at\n", nil, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -156,7 +157,7 @@ func TestRows(t *testing.T) {
 func TestColumnChanged(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "rows-1.csv", "编号,name,updated_at\n1,a,x\n")
-	row := drain(t, opened(t, definition(dir, charsetUTF8), nil, nil))[0]
+	row := drain(t, opened(t, definition(dir, charset.UTF8), nil, nil))[0]
 	if r := row.Rejection; r == nil || r.Field != "id" || !strings.Contains(r.Detail, `"编号", "name", "updated_at"`) || string(row.Raw) != "1,a,x" {
 		t.Errorf("rejection %+v, raw %q", r, row.Raw)
 	}
@@ -166,7 +167,7 @@ func TestColumnChanged(t *testing.T) {
 func TestIncomplete(t *testing.T) {
 	dir := t.TempDir()
 	clock := &clock{}
-	src := opened(t, definition(dir, charsetUTF8), nil, clock)
+	src := opened(t, definition(dir, charset.UTF8), nil, clock)
 	quiet := func(when string) {
 		t.Helper()
 		if _, err := src.Read(t.Context()); !errors.Is(err, connectors.ErrCaughtUp) {
@@ -204,10 +205,10 @@ func TestChanges(t *testing.T) {
 		for _, test := range tests {
 			dir := t.TempDir()
 			put(t, dir, "rows-1.csv", text)
-			src := opened(t, definition(dir, charsetUTF8), nil, nil)
+			src := opened(t, definition(dir, charset.UTF8), nil, nil)
 			position := last(t, src)
 			if restart {
-				src = opened(t, definition(dir, charsetUTF8), position, nil)
+				src = opened(t, definition(dir, charset.UTF8), position, nil)
 			}
 			put(t, dir, "rows-1.csv", test.after)
 			touch(t, filepath.Join(dir, "rows-1.csv"))
@@ -226,7 +227,7 @@ func TestChanges(t *testing.T) {
 func TestLate(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "rows-2.csv", "id,name,updated_at\n2,b,y\n")
-	src := opened(t, definition(dir, charsetUTF8), nil, nil)
+	src := opened(t, definition(dir, charset.UTF8), nil, nil)
 	drain(t, src)
 	put(t, dir, "rows-1.csv", "id,name,updated_at\n1,a,x\n")
 	put(t, dir, "rows-3.csv", "id,name,updated_at\n3,c,z\n")
@@ -259,7 +260,7 @@ func TestLinks(t *testing.T) {
 	if err := os.Symlink(secret, filepath.Join(dir, "rows-1.csv")); err != nil {
 		t.Skip("no symbolic links here: ", err)
 	}
-	if rows := drain(t, opened(t, definition(dir, charsetUTF8), nil, nil)); len(rows) != 0 {
+	if rows := drain(t, opened(t, definition(dir, charset.UTF8), nil, nil)); len(rows) != 0 {
 		t.Errorf("rows %+v", rows)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/onewindow/onewindow/connectors/charset"
 )
 
 // FuzzSplit compares rows with encoding/csv: what it reads is read alike, what it refuses is refused.
@@ -44,10 +46,10 @@ func FuzzFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, content []byte, which uint8) {
 		content = append(content, '\n')
-		charset := []string{charsetGBK, charsetGB18030, charsetUTF8}[which%3]
+		name := []string{charset.GBK, charset.GB18030, charset.UTF8}[which%3]
 		dir := t.TempDir()
 		put(t, dir, "rows-1.csv", string(content))
-		def := definition(dir, charset)
+		def := definition(dir, name)
 		def.Batch = 1
 		src := opened(t, def, nil, nil)
 		rows := drain(t, src)
@@ -78,31 +80,6 @@ func FuzzFile(f *testing.F) {
 		for i, row := range rest {
 			if row.Origin != rows[i+1].Origin || !bytes.Equal(row.Raw, rows[i+1].Raw) {
 				t.Fatalf("row %d is %s %q; was %s %q", i, row.Origin, row.Raw, rows[i+1].Origin, rows[i+1].Raw)
-			}
-		}
-	})
-}
-
-// FuzzDecode checks that decoding gives valid UTF-8, keeps what was there, and leaves valid UTF-8 as it is.
-func FuzzDecode(f *testing.F) {
-	for _, seed := range []string{"你好", "\xc4\xe3\xba\xc3", "\x82\x30\x84\x35", "\x82\x3a\x81\x30", "\xd5\x5c\xff", "\x84\x31\xa4\x37"} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, src []byte) {
-		for _, name := range []string{charsetGBK, charsetGB18030, charsetUTF8} {
-			c := newCharset(name)
-			text, valid := c.decode([]byte("x"), src)
-			if text[0] != 'x' || !utf8.Valid(text) {
-				t.Fatalf("%s %q decoded as %q", name, src, text)
-			}
-			if !valid {
-				continue
-			}
-			if again, ok := c.decode(nil, src); !ok || !bytes.Equal(again, text[1:]) {
-				t.Fatalf("%s %q decoded as %q and then as %q", name, src, text[1:], again)
-			}
-			if name == charsetUTF8 && !bytes.Equal(text[1:], src) {
-				t.Fatalf("UTF-8 %q became %q", src, text[1:])
 			}
 		}
 	})

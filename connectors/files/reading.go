@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/connectors/charset"
 	"github.com/onewindow/onewindow/exchange"
 )
 
@@ -30,7 +31,7 @@ type reading struct {
 	cfg     *connectors.Files
 	columns []string
 
-	charset *charset
+	charset *charset.Decoder
 	header  header
 	lines   *lines
 	hash    hash.Hash
@@ -122,21 +123,26 @@ func (r *reading) start(ctx context.Context, at position, log *slog.Logger) erro
 // readHeader finds the wanted columns and returns the names of the others.
 func (r *reading) readHeader(first row) (unknown []string) {
 	text := bytes.TrimPrefix(first.bytes, []byte("\xef\xbb\xbf"))
-	r.charset = newCharset(r.cfg.Charset)
-	if len(text) < len(first.bytes) {
-		r.charset = newCharset(charsetUTF8)
-	}
 	reject := func(rule, field, format string, args ...any) {
 		r.header.rejection = &exchange.Rejection{Rule: rule, Field: field, Detail: fmt.Sprintf(format, args...)}
 	}
-	decoded, valid := r.charset.decode(nil, text)
+	written := r.cfg.Charset
+	if len(text) < len(first.bytes) {
+		written = charset.UTF8
+	}
+	var err error
+	if r.charset, err = charset.New(written); err != nil {
+		reject(exchange.RuleEncoding, "", "%s", err)
+		return nil
+	}
+	decoded, valid := r.charset.Decode(nil, text)
 	names, err := split(nil, strings.TrimPrefix(string(decoded), "\ufeff"), r.cfg.Delimiter)
 	switch {
 	case first.long || first.open || err != nil:
 		reject(exchange.RuleMalformed, "", "the header of the file, its first line, cannot be taken apart")
 		return nil
 	case !valid:
-		reject(exchange.RuleEncoding, "", "the header of the file is not %s; say in the definition in which charset the file is written", r.charset.name)
+		reject(exchange.RuleEncoding, "", "the header of the file is not %s; say in the definition in which charset the file is written", r.charset.Name())
 		return nil
 	}
 	for i := range names {
@@ -260,7 +266,7 @@ func (r *reading) row(next row) (connectors.Row, error) {
 		r.consume(next.size, next.lines)
 		return made, nil
 	}
-	text, valid := r.charset.decode(r.text[:0], next.bytes)
+	text, valid := r.charset.Decode(r.text[:0], next.bytes)
 	r.text = text
 	fields, err := split(r.fields[:0], string(text), r.cfg.Delimiter)
 	r.fields = fields
@@ -296,6 +302,6 @@ func (r *reading) invalid(fields []string) *exchange.Rejection {
 	}
 	return &exchange.Rejection{
 		Rule: exchange.RuleEncoding, Field: field,
-		Detail: fmt.Sprintf("the row holds bytes that are not %s, or characters that were lost before", r.charset.name),
+		Detail: fmt.Sprintf("the row holds bytes that are not %s, or characters that were lost before", r.charset.Name()),
 	}
 }

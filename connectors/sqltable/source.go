@@ -69,7 +69,7 @@ func New(def connectors.Definition, logger *slog.Logger) (connectors.Source, err
 		s.selected = append(s.selected, name)
 		return len(s.selected) - 1
 	}
-	s.cursor, s.key = index(s.cfg.Cursor), index(s.cfg.Key)
+	s.cursor, s.key = index(s.cfg.Cursor), index(s.cfg.Key[0])
 	return s, nil
 }
 
@@ -156,7 +156,7 @@ func (s *source) check(ctx context.Context, columns []column) error {
 	if len(missing) > 0 {
 		return fmt.Errorf("%w: table %q has no column %s; it has %s", connectors.ErrRefused, s.cfg.Table, listed(missing), listed(names))
 	}
-	for _, name := range []string{s.cfg.Cursor, s.cfg.Key} {
+	for _, name := range []string{s.cfg.Cursor, s.cfg.Key[0]} {
 		switch kind := strings.ToLower(columns[slices.Index(names, name)].kind); {
 		case strings.HasPrefix(kind, "real"), strings.HasPrefix(kind, "double"), strings.HasPrefix(kind, "float"):
 			return fmt.Errorf("%w: column %q is of type %s, which cannot be compared exactly; use a timestamp or an integer as cursor and key",
@@ -171,7 +171,7 @@ func (s *source) prepare(ctx context.Context, columns []column) error {
 	find := func(name string) column {
 		return columns[slices.IndexFunc(columns, func(c column) bool { return c.name == name })]
 	}
-	cursor, key := find(s.cfg.Cursor), find(s.cfg.Key)
+	cursor, key := find(s.cfg.Cursor), find(s.cfg.Key[0])
 	table := s.dialect.table(s.cfg.Table)
 	// Qualified, because ORDER BY takes a bare name for that of an output column, and those are text here: 10 would come
 	// before 9, and rows be skipped.
@@ -249,7 +249,7 @@ func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 	case len(rows) > 0:
 	case s.unreachable:
 		return connectors.Batch{}, fmt.Errorf("%w: table %q has rows without %s or %s, which cannot be read; fill these columns or declare them NOT NULL",
-			connectors.ErrRefused, s.cfg.Table, s.cfg.Cursor, s.cfg.Key)
+			connectors.ErrRefused, s.cfg.Table, s.cfg.Cursor, s.cfg.Key[0])
 	default:
 		return connectors.Batch{}, connectors.ErrCaughtUp
 	}
@@ -308,7 +308,7 @@ func (s *source) query(ctx context.Context, tx *sql.Tx) (batch []connectors.Row,
 		return nil, nil, fmt.Errorf("column %q: %w", s.cfg.Cursor, err)
 	}
 	if last.Key, err = positionPart(cells[s.key]); err != nil {
-		return nil, nil, fmt.Errorf("column %q: %w", s.cfg.Key, err)
+		return nil, nil, fmt.Errorf("column %q: %w", s.cfg.Key[0], err)
 	}
 	return batch, last, nil
 }
@@ -396,7 +396,7 @@ func (s *source) fault(doing string, err error) error {
 		switch {
 		case pg.Code == "57014":
 			return fmt.Errorf("%w: %s table %q took too long; it needs an index on (%s, %s): %w",
-				connectors.ErrNotConnected, doing, s.cfg.Table, s.cfg.Cursor, s.cfg.Key, err)
+				connectors.ErrNotConnected, doing, s.cfg.Table, s.cfg.Cursor, s.cfg.Key[0], err)
 		case strings.HasPrefix(pg.Code, "42"), strings.HasPrefix(pg.Code, "28"), strings.HasPrefix(pg.Code, "3D"), strings.HasPrefix(pg.Code, "22"):
 			return fmt.Errorf("%w: %s table %q: %w", connectors.ErrRefused, doing, s.cfg.Table, err)
 		}

@@ -48,7 +48,7 @@ func TestPostgresSuite(t *testing.T) {
 func system(t *testing.T, db *sql.DB, driver, dsnFile string, cut func(*testing.T) func()) connectortest.System {
 	exec(t, db, `CREATE TABLE people (id TEXT PRIMARY KEY, name TEXT, updated_at TIMESTAMP NOT NULL)`)
 	def := connectortest.Definition(connectors.KindSQL)
-	def.SQL = &connectors.SQL{Driver: driver, DSNFile: dsnFile, Table: "people", Cursor: "updated_at", Key: "id"}
+	def.SQL = &connectors.SQL{Driver: driver, DSNFile: dsnFile, Table: "people", Cursor: "updated_at", Key: []string{"id"}}
 	return connectortest.System{
 		Definition: def, Construct: New, Cut: cut,
 		Append: func(t *testing.T, rows []connectortest.Row) {
@@ -87,7 +87,7 @@ func TestExactValues(t *testing.T) {
 			exec(t, db, test.create)
 			exec(t, db, test.insert)
 			def := definition(test.driver, dsnFile, mapping...)
-			def.SQL.Table, def.SQL.Cursor, def.SQL.Key = `Odd "Name"`, "c", "k"
+			def.SQL.Table, def.SQL.Cursor, def.SQL.Key = `Odd "Name"`, "c", []string{"k"}
 			src := opened(t, def, nil)
 			batch, err := src.Read(t.Context())
 			if err != nil {
@@ -256,7 +256,7 @@ func FuzzPosition(f *testing.F) {
 
 func definition(driver, dsnFile string, columns ...string) connectors.Definition {
 	def := connectortest.Definition(connectors.KindSQL)
-	def.SQL = &connectors.SQL{Driver: driver, DSNFile: dsnFile, Table: "people", Cursor: "updated_at", Key: "id"}
+	def.SQL = &connectors.SQL{Driver: driver, DSNFile: dsnFile, Table: "people", Cursor: "updated_at", Key: []string{"id"}}
 	def.Map.Fields = nil
 	for _, c := range columns {
 		def.Map.Fields = append(def.Map.Fields, connectors.Field{From: c, To: c, Type: connectors.String})

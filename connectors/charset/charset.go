@@ -1,47 +1,72 @@
-package files
+// Package charset decodes the character sets of old systems without ever
+// guessing: bytes that are not of the charset are reported, not replaced.
+package charset
 
 import (
 	"bytes"
+	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/traditionalchinese"
 	"golang.org/x/text/transform"
 )
 
+// The charsets, by the names that definitions use.
 const (
-	charsetGBK     = "gbk"
-	charsetGB18030 = "gb18030"
-	charsetUTF8    = "utf-8"
+	UTF8    = "utf-8"
+	GBK     = "gbk"
+	GB18030 = "gb18030"
+	Big5    = "big5"
+	Latin1  = "latin1"
 )
 
-// charset decodes text to UTF-8. It is used by one goroutine.
-type charset struct {
+// Names lists the charsets.
+func Names() []string { return []string{UTF8, GBK, GB18030, Big5, Latin1} }
+
+// Decoder decodes text to UTF-8. It is used by one goroutine.
+type Decoder struct {
 	name    string
 	decoder *encoding.Decoder // nil for UTF-8
 }
 
-func newCharset(name string) *charset {
+// New returns the decoder of a charset of [Names].
+func New(name string) (*Decoder, error) {
+	var e encoding.Encoding
 	switch name {
-	case charsetGBK:
-		return &charset{name: name, decoder: simplifiedchinese.GBK.NewDecoder()}
-	case charsetGB18030:
-		return &charset{name: name, decoder: simplifiedchinese.GB18030.NewDecoder()}
+	case UTF8:
+		return &Decoder{name: UTF8}, nil
+	case GBK:
+		e = simplifiedchinese.GBK
+	case GB18030:
+		e = simplifiedchinese.GB18030
+	case Big5:
+		e = traditionalchinese.Big5
+	case Latin1:
+		e = charmap.ISO8859_1
+	default:
+		return nil, fmt.Errorf("charset %q is not one of %s", name, strings.Join(Names(), ", "))
 	}
-	return &charset{name: charsetUTF8}
+	return &Decoder{name: name, decoder: e.NewDecoder()}, nil
 }
 
-// decode appends src in UTF-8 to dst. valid is false if src is not entirely of
+// Name is the charset's name.
+func (c *Decoder) Name() string { return c.name }
+
+// Decode appends src in UTF-8 to dst. valid is false if src is not entirely of
 // the charset; the text then has U+FFFD in place of the invalid bytes and may
 // be used to find out where fields end, but not as data.
-func (c *charset) decode(dst, src []byte) (text []byte, valid bool) {
+func (c *Decoder) Decode(dst, src []byte) (text []byte, valid bool) {
 	if c.decoder == nil {
 		if utf8.Valid(src) {
 			return append(dst, src...), true
 		}
 		return append(dst, bytes.ToValidUTF8(src, []byte("\ufffd"))...), false
 	}
-	valid = c.name != charsetGB18030 || validFourByte(src)
+	valid = c.name != GB18030 || validFourByte(src)
 	start := len(dst)
 	for {
 		c.decoder.Reset()

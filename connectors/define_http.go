@@ -1,0 +1,185 @@
+package connectors
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/onewindow/onewindow/connectors/charset"
+)
+
+// The ways in which an endpoint gives its rows piece by piece.
+const (
+	PagingNumber = "page"   // page=1, 2, 3 …
+	PagingCursor = "cursor" // the answer names the cursor of the next
+	PagingLink   = "link"   // the Link header names the next address (RFC 8288)
+	PagingSince  = "since"  // since=<greatest value of a column so far>
+)
+
+// HTTP is an endpoint that gives its rows as JSON.
+type HTTP struct {
+	// URL may have a query of its own; messages show it without.
+	URL string
+	// Paging is one of the Paging constants.
+	Paging string
+	// PageParam and SizeParam name the query parameters for the page number, from 1, and for the page size.
+	PageParam, SizeParam string
+	// Size is the number of rows of a page that is not the last.
+	Size int
+	// CursorParam names the query parameter of [PagingCursor]; Next is the member of the answer with the next
+	// cursor, a dot between the levels ("meta.next").
+	CursorParam, Next string
+	// SinceParam names the query parameter of [PagingSince], SinceColumn the column whose greatest value it takes.
+	// Overlap is how far back before it is asked again, as in [SQL].
+	SinceParam, SinceColumn string
+	Overlap                 time.Duration
+	// Records is the member of the answer that holds the array of rows, a dot between the levels; "." if the
+	// answer is the array.
+	Records string
+	// TokenFile is the path of a file that holds the bearer token; empty for none.
+	TokenFile string
+	OAuth2    *OAuth2
+	HMAC      *HMAC
+}
+
+// OAuth2 gets tokens by the client credentials grant (RFC 6749 §4.4).
+type OAuth2 struct {
+	TokenURL, ClientID string
+	SecretFile         string
+	Scopes             []string
+}
+
+// HMAC signs requests with a shared secret, in the style of the national
+// exchange platform: the headers carry who asks, when, a nonce and
+// Base64(HMAC(secret, the text of Sign)).
+type HMAC struct {
+	// KeyID says who asks.
+	KeyID      string
+	SecretFile string
+	// Hash is "sha256" or "sm3".
+	Hash string
+	// KeyHeader, TimeHeader, NonceHeader and SignatureHeader name the headers.
+	KeyHeader, TimeHeader, NonceHeader, SignatureHeader string
+}
+
+// Topic is a Kafka topic of another system.
+type Topic struct {
+	// URLFile is the path of a file that holds a kafka:// URL.
+	URLFile string
+	Topic   string
+	// Charset is that of the messages' text.
+	Charset string
+}
+
+func parseHTTP(s section, dir string) *HTTP {
+	s.allow("url", "paging", "page_param", "size_param", "size", "cursor_param", "next", "since_param", "since_column", "overlap",
+		"records", "token_file", "oauth2", "hmac")
+	h := &HTTP{
+		URL:         s.text("url", true),
+		Paging:      s.oneOf("paging", PagingNumber, PagingNumber, PagingCursor, PagingLink, PagingSince),
+		PageParam:   s.text("page_param", false),
+		SizeParam:   s.text("size_param", false),
+		Size:        s.integer("size", 1000, 1, maxBatch),
+		CursorParam: s.text("cursor_param", false),
+		Next:        s.text("next", false),
+		SinceParam:  s.text("since_param", false),
+		SinceColumn: s.text("since_column", false),
+		Overlap:     s.duration("overlap", 5*time.Minute, 0, 24*time.Hour),
+		Records:     s.text("records", true),
+		TokenFile:   s.file("token_file", dir, false),
+	}
+	if sub, present := s.section("oauth2", false); present {
+		h.OAuth2 = parseOAuth2(sub(), dir)
+	}
+	if sub, present := s.section("hmac", false); present {
+		h.HMAC = parseHMAC(sub(), dir)
+	}
+	h.checkURL(s)
+	for name, value := range map[string]string{
+		PagingNumber + " page_param": h.PageParam, PagingNumber + " size_param": h.SizeParam,
+		PagingCursor + " cursor_param": h.CursorParam, PagingCursor + " next": h.Next,
+		PagingSince + " since_param": h.SinceParam, PagingSince + " since_column": h.SinceColumn,
+	} {
+		paging, member, _ := strings.Cut(name, " ")
+		if paging == h.Paging && value == "" {
+			s.fault(member, "is missing; paging by %s needs it", paging)
+		}
+	}
+	if h.PageParam != "" && h.PageParam == h.SizeParam {
+		s.fault("size_param", "is the same as page_param")
+	}
+	if h.OAuth2 != nil && h.TokenFile != "" {
+		s.fault("token_file", "does not go with oauth2")
+	}
+	return h
+}
+
+// checkURL reports an address that cannot be used, or that carries what the source sets itself.
+func (h *HTTP) checkURL(s section) {
+	u, err := url.Parse(h.URL)
+	switch {
+	case h.URL == "":
+		return
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		s.fault("url", "must be an http:// or https:// URL")
+		return
+	case u.User != nil:
+		s.fault("url", "must not carry a password; use token_file")
+	case u.Fragment != "":
+		s.fault("url", "must not have a fragment")
+	}
+	for _, name := range []string{h.PageParam, h.SizeParam, h.CursorParam, h.SinceParam} {
+		if name != "" && u.Query().Has(name) {
+			s.fault("url", "must not carry the parameter %s itself", name)
+		}
+	}
+}
+
+func parseOAuth2(s section, dir string) *OAuth2 {
+	s.allow("token_url", "client_id", "secret_file", "scopes")
+	return &OAuth2{
+		TokenURL: s.text("token_url", true), ClientID: s.text("client_id", true),
+		SecretFile: s.file("secret_file", dir, true), Scopes: s.texts("scopes"),
+	}
+}
+
+func parseHMAC(s section, dir string) *HMAC {
+	s.allow("key_id", "secret_file", "hash", "key_header", "time_header", "nonce_header", "signature_header")
+	orElse := func(name, fallback string) string {
+		if text := s.text(name, false); text != "" {
+			return text
+		}
+		return fallback
+	}
+	return &HMAC{
+		KeyID: s.text("key_id", true), SecretFile: s.file("secret_file", dir, true), Hash: s.oneOf("hash", "sha256", "sha256", "sm3"),
+		KeyHeader: orElse("key_header", "X-Access-Key"), TimeHeader: orElse("time_header", "X-Timestamp"),
+		NonceHeader: orElse("nonce_header", "X-Nonce"), SignatureHeader: orElse("signature_header", "X-Signature"),
+	}
+}
+
+func (h *HTTP) identity() string {
+	address, query, _ := strings.Cut(h.URL, "?")
+	if query != "" { // it may hold an access key, which must not be seen in the state database or in messages
+		digest := sha256.Sum256([]byte(query))
+		address += "?" + hex.EncodeToString(digest[:8])
+	}
+	if h.Paging != PagingNumber {
+		return fmt.Sprintf("http %s by %s", address, h.Paging)
+	}
+	return fmt.Sprintf("http %s, %d rows a page", address, h.Size)
+}
+
+func parseTopic(s section, dir string) *Topic {
+	s.allow("url_file", "topic", "charset")
+	return &Topic{
+		URLFile: s.file("url_file", dir, true),
+		Topic:   s.text("topic", true),
+		Charset: s.oneOf("charset", charset.UTF8, charset.Names()...),
+	}
+}
+
+func (t *Topic) identity() string { return "topic " + t.Topic }
