@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/onewindow/onewindow/exchange"
@@ -18,46 +16,12 @@ const (
 	saveTimeout = 10 * time.Second
 )
 
-// sourceRun reads one source. Its fields belong to the goroutine of loop,
-// except src and mapper, which belong to the reader of the attempt under way.
-type sourceRun struct {
-	cfg    RunnerConfig
-	def    Definition
-	src    Source
-	mapper *mapper
-	log    *slog.Logger
-	report func(Status)
-
-	state saved
-	retry backoff
-}
-
-// loop runs attempts until ctx ends.
-func (s *sourceRun) loop(ctx context.Context) {
-	s.retry = backoff{low: s.cfg.RetryMin, high: s.cfg.RetryMax}
-	for ctx.Err() == nil {
-		err := s.guarded(ctx, "reading", func() error { return s.attempt(ctx) })
-		if ctx.Err() != nil {
-			break
-		}
-		pause := s.retry.step()
-		s.fail(ctx, err, pause)
-		sleep(ctx, pause)
-	}
-	s.set(Stopped, "")
-}
-
-func (s *sourceRun) set(state State, fault string) {
-	s.report(Status{
-		Name: s.def.Name, Kind: s.def.Kind, Resource: s.def.Resource,
-		State: state, Fault: fault, Counts: s.state.counts.clone(),
-	})
-}
-
-func (s *sourceRun) fail(ctx context.Context, err error, pause time.Duration) {
-	s.log.WarnContext(ctx, "source is failing", slog.Any("error", err), slog.Duration("retry_in", pause))
-	s.set(Failing, err.Error())
-}
+var (
+	// errClosed ends an attempt because the gate closed.
+	errClosed = errors.New("connectors: the source may not be read now")
+	// errAgain ends an attempt because the source has to be made anew.
+	errAgain = errors.New("connectors: columns were taken up")
+)
 
 // attempt opens the source behind what was saved last and reads it until something fails.
 func (s *sourceRun) attempt(ctx context.Context) (err error) {
@@ -71,94 +35,232 @@ func (s *sourceRun) attempt(ctx context.Context) (err error) {
 			ErrPosition, s.def.Name, s.state.identity, identity)
 	}
 	s.state.identity = identity
-
-	reading, stop := context.WithCancel(ctx)
+	r, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	reading, stop := context.WithCancelCause(ctx)
+	go func() {
+		s.gate.awaitClosed(reading)
+		stop(errClosed)
+	}()
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
-		if cerr := s.guarded(ctx, "close", func() error { return s.src.Close(closing) }); cerr != nil {
-			s.log.WarnContext(ctx, "closing the source failed", slog.Any("error", cerr))
+		if cerr := s.guarded(ctx, "close", func() error { return r.src.Close(closing) }); cerr != nil {
+			s.warn(ctx, "closing the source failed", cerr)
 		}
 	}()
 	// Unbuffered: the reader prepares one batch while another is published and
 	// then waits, so a slow exchange slows the reading down.
-	steps := make(chan step)
+	r.steps = make(chan step)
 	done := make(chan struct{})
-	position := s.state.position
 	go func() {
 		defer close(done)
-		err := s.guarded(ctx, "source", func() error { return s.read(reading, position, steps) })
+		err := s.guarded(ctx, "source", func() error { return r.read(reading, s.state.position) })
 		select {
-		case steps <- step{err: err}:
+		case r.steps <- step{err: err}:
 		case <-reading.Done():
 		}
 	}()
 	// The source is closed only after the reader is out of it.
-	defer func() { stop(); <-done }()
+	defer func() { stop(nil); <-done }()
 
 	for {
+		var next step
 		select {
+		case <-reading.Done():
+			return context.Cause(reading)
+		case next = <-r.steps:
+		case next = <-s.repairs:
+		}
+		err := s.take(ctx, next)
+		if next.taken != nil {
+			next.taken <- err
+		}
+		if err != nil {
+			return err
+		}
+		if next.position != nil {
+			r.acked.Store(&next.position)
+		}
+	}
+}
+
+// sourceReader reads the source of one attempt. Its fields belong to the goroutine of read, but acked and steps.
+type sourceReader struct {
+	run    *sourceRun
+	def    Definition
+	src    Source
+	source *limited
+	mapper *mapper
+	steps  chan step
+	// acked is the newest position that is saved.
+	acked onceMore
+}
+
+// step is what is handed over to be published and saved: a batch, a repair,
+// the news that the source is caught up, or the error that ended the reading.
+type step struct {
+	drafts []exchange.Draft
+	// position is nil if it stays where it is.
+	position json.RawMessage
+	columns  []Column
+	gap      bool
+	rereads  []string
+	caughtUp bool
+	err      error
+	// taken, if not nil, gets the outcome.
+	taken chan<- error
+}
+
+// open makes the source anew, with the columns that were taken up since.
+func (s *sourceRun) open(ctx context.Context) (*sourceReader, error) {
+	control, err := loadControl(ctx, s.cfg.DB, s.def.Name)
+	if err != nil {
+		return nil, err
+	}
+	s.forgetTold(control)
+	def := s.def
+	if def.TakeNewColumns {
+		def.Map = def.Map.takeColumns(control.taken)
+	}
+	if n := def.Limits.RowsPerSecond; n > 0 {
+		def.Batch = min(def.Batch, n)
+	}
+	src, err := s.runner.construct(def)
+	if err != nil {
+		return nil, err
+	}
+	mapper, err := newMapper(def.Map)
+	if err != nil {
+		return nil, err
+	}
+	return &sourceReader{run: s, def: def, src: src, source: limit(src, def), mapper: mapper}, nil
+}
+
+// read opens the source and hands over mapped batches until an error.
+func (r *sourceReader) read(ctx context.Context, after json.RawMessage) error {
+	if err := r.src.Open(ctx, after); err != nil {
+		return err
+	}
+	if after != nil {
+		r.acked.Store(&after)
+	}
+	var asked []string
+	for {
+		if err := r.acknowledge(ctx); err != nil {
+			return err
+		}
+		taken, err := r.reread(ctx)
+		if err != nil {
+			return err
+		}
+		asked = append(asked, taken...)
+		batch, err := r.source.Read(ctx)
+		next := step{position: batch.Position, columns: batch.Columns, gap: batch.Gap}
+		switch {
+		case errors.Is(err, ErrCaughtUp):
+			next = step{caughtUp: true}
+		case err != nil:
+			return err
+		default:
+			next.rereads, asked = asked, nil
+		}
+		if len(batch.Rows) > 0 {
+			now := r.run.cfg.Now()
+			next.drafts = make([]exchange.Draft, len(batch.Rows))
+			for i, row := range batch.Rows {
+				next.drafts[i] = r.mapper.draft(row, now)
+			}
+		}
+		select {
+		case r.steps <- next:
 		case <-ctx.Done():
 			return ctx.Err()
-		case next := <-steps:
-			if err := s.take(ctx, next); err != nil {
+		}
+		if next.caughtUp {
+			if err := r.rest(ctx); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// step is what the reader hands over: a batch, the news that it is caught up,
-// or the error that ended it.
-type step struct {
-	drafts   []exchange.Draft
-	position json.RawMessage
-	caughtUp bool
-	err      error
-}
-
-// read opens the source and hands over mapped batches until an error.
-func (s *sourceRun) read(ctx context.Context, after json.RawMessage, steps chan<- step) error {
-	if err := s.src.Open(ctx, after); err != nil {
-		return err
-	}
+// rest lets a source that is caught up alone for its interval. One that is
+// told of changes waits for them by itself. A table in bulk mode is compared
+// with what the exchange holds from then on, so that only differences are handed on.
+func (r *sourceReader) rest(ctx context.Context) error {
+	bulk := r.def.SQL != nil && r.def.SQL.Mode == Bulk && r.run.cfg.Holdings != nil
 	for {
-		batch, err := s.src.Read(ctx)
-		next := step{position: batch.Position}
-		switch {
-		case errors.Is(err, ErrCaughtUp):
-			next.caughtUp = true
-		case err != nil:
+		if r.def.Kind != KindLog && !r.run.nap(ctx, r.def.Interval) {
+			return ctx.Err()
+		}
+		if !bulk {
+			return nil
+		}
+		if _, err := r.run.compare(ctx, true); err != nil {
 			return err
 		}
-		if len(batch.Rows) > 0 {
-			next.drafts = make([]exchange.Draft, len(batch.Rows))
-			for i, row := range batch.Rows {
-				next.drafts[i] = s.mapper.draft(row)
-			}
-		}
 		select {
-		case steps <- next:
+		case r.steps <- step{caughtUp: true}:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if next.caughtUp && !sleep(ctx, s.def.Interval) {
-			return ctx.Err()
-		}
 	}
 }
 
-// take publishes and saves one batch, trying until it succeeds or ctx ends.
+// acknowledge tells the source what is saved, if it wants to know.
+func (r *sourceReader) acknowledge(ctx context.Context) error {
+	a, ok := r.src.(Acknowledger)
+	if !ok {
+		return nil
+	}
+	position := r.acked.Take()
+	if position == nil {
+		return nil
+	}
+	return a.Acknowledge(ctx, *position)
+}
+
+// reread hands requests for re-reading to the source and returns those it took.
+func (r *sourceReader) reread(ctx context.Context) (taken []string, err error) {
+	for _, q := range r.run.takeRereads() {
+		src, ok := r.src.(Rereader)
+		if !ok {
+			err = Refused(FaultDefinition, nil, "sources of kind %s cannot be read again by key", r.def.Kind)
+		} else {
+			err = src.Reread(ctx, q.id, q.keys)
+		}
+		switch {
+		case errors.Is(err, ErrRefused):
+			r.run.warn(ctx, "a request for re-reading is refused", err)
+			if err := settleReread(ctx, r.run.cfg.DB, q.id, rereadRefused); err != nil {
+				return taken, err
+			}
+		case err != nil:
+			return taken, err
+		default:
+			taken = append(taken, q.id)
+		}
+	}
+	return taken, nil
+}
+
+// take publishes and saves one step, trying until it succeeds or ctx ends.
 func (s *sourceRun) take(ctx context.Context, next step) error {
 	switch {
 	case next.err != nil:
 		return next.err
 	case next.caughtUp:
 		s.retry.reset()
-		s.set(CaughtUp, "")
+		s.caughtUp()
 		return nil
 	}
-	s.set(Reading, "")
+	if err := s.agree(ctx, next.columns); err != nil {
+		return err
+	}
+	s.set(Reading, "", "")
 	var delta Counts
 	if len(next.drafts) > 0 {
 		outcomes, err := s.publish(ctx, next.drafts)
@@ -166,12 +268,22 @@ func (s *sourceRun) take(ctx context.Context, next step) error {
 			return err
 		}
 		delta = count(next.drafts, outcomes, s.cfg.Now())
+		s.noteStored(outcomes)
 	}
-	if err := s.save(ctx, next.position, delta); err != nil {
+	if next.position == nil {
+		next.position = s.state.position
+	}
+	if err := s.save(ctx, next.position, delta, next.gap); err != nil {
 		return err
 	}
+	for _, id := range next.rereads {
+		// A crash before this asks again, which the source knows, or reads the range once more.
+		if err := settleReread(ctx, s.cfg.DB, id, rereadTaken); err != nil {
+			return err
+		}
+	}
 	s.retry.reset()
-	s.set(Reading, "")
+	s.set(Reading, "", "")
 	return nil
 }
 
@@ -189,7 +301,7 @@ func (s *sourceRun) publish(ctx context.Context, drafts []exchange.Draft) ([]exc
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}
-		if err := s.pause(ctx, fmt.Errorf("connectors: the exchange did not take the rows, they are kept: %w", err)); err != nil {
+		if err := s.pause(ctx, Away(FaultExchange, err, "the exchange did not take the rows, they are kept")); err != nil {
 			return nil, err
 		}
 	}
@@ -198,10 +310,10 @@ func (s *sourceRun) publish(ctx context.Context, drafts []exchange.Draft) ([]exc
 // save repeats the transaction until it is on disk: the rows are published,
 // and giving up would only publish them again. When ctx has ended it has one
 // more short try, so that an orderly stop repeats nothing.
-func (s *sourceRun) save(ctx context.Context, position json.RawMessage, delta Counts) error {
+func (s *sourceRun) save(ctx context.Context, position json.RawMessage, delta Counts, gap bool) error {
 	for {
 		saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
-		after, err := save(saving, s.cfg.DB, s.def.Name, s.state, position, delta)
+		after, err := save(saving, s.cfg.DB, s.def.Name, s.state, position, delta, gap)
 		cancel()
 		switch {
 		case err == nil:
@@ -223,15 +335,4 @@ func (s *sourceRun) pause(ctx context.Context, cause error) error {
 		return ctx.Err()
 	}
 	return nil
-}
-
-// guarded turns a panic into an error, so that one source cannot end the process.
-func (s *sourceRun) guarded(ctx context.Context, what string, fn func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.ErrorContext(ctx, "panic", slog.String("in", what), slog.Any("value", p), slog.String("stack", string(debug.Stack())))
-			err = fmt.Errorf("connectors: internal error in %s (panic: %v); please report it", what, p)
-		}
-	}()
-	return fn()
 }

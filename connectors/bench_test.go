@@ -3,6 +3,7 @@ package connectors_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -156,4 +157,9 @@ type discard struct{}
 
 func (discard) Publish(_ context.Context, _, _ string, drafts []exchange.Draft) ([]exchange.Outcome, error) {
 	return make([]exchange.Outcome, len(drafts)), nil
+}
+
+// Examine is not asked: there are no holdings to compare with.
+func (discard) Examine(context.Context, string, []exchange.Draft) ([]*exchange.Rejection, error) {
+	return nil, errors.New("nothing is compared here")
 }

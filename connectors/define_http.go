@@ -82,7 +82,7 @@ func parseHTTP(s section, dir string) *HTTP {
 		Paging:      s.oneOf("paging", PagingNumber, PagingNumber, PagingCursor, PagingLink, PagingSince),
 		PageParam:   s.text("page_param", false),
 		SizeParam:   s.text("size_param", false),
-		Size:        s.integer("size", 1000, 1, maxBatch),
+		Size:        s.integer("size", 1000, 1, MaxBatch),
 		CursorParam: s.text("cursor_param", false),
 		Next:        s.text("next", false),
 		SinceParam:  s.text("since_param", false),

@@ -1,6 +1,9 @@
 package connectors
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // The errors of this package. The first four are the protocol between a
 // [Source] and the [Runner].
@@ -17,4 +20,19 @@ var (
 	ErrDefinition = errors.New("connectors: invalid definition")
 	// ErrConflict means that another process saved a position of the same source.
 	ErrConflict = errors.New("connectors: source is read by two processes")
+	// ErrUnknownSource is a name that no definition has.
+	ErrUnknownSource = errors.New("connectors: unknown source")
+	// ErrFixed is a definition from the configuration's file, which the API does not change.
+	ErrFixed = errors.New("connectors: defined in the configuration file")
+	// ErrNothingOffered means that no columns wait to be accepted.
+	ErrNothingOffered = errors.New("connectors: no columns wait to be accepted")
+	// ErrInvalid is a request that breaks a rule of its own form.
+	ErrInvalid = errors.New("connectors: invalid request")
+	// ErrForbidden is a caller who may not act for the department of a source.
+	ErrForbidden = errors.New("connectors: not allowed")
 )
+
+// invalidf wraps [ErrInvalid].
+func invalidf(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+}

@@ -28,7 +28,7 @@ type mappedField struct {
 	inKey  bool
 }
 
-func newMapper(m Mapping) *mapper {
+func newMapper(m Mapping) (*mapper, error) {
 	columns := m.Columns()
 	mp := &mapper{
 		mapping:  m,
@@ -46,11 +46,11 @@ func newMapper(m Mapping) *mapper {
 	for _, name := range m.Key {
 		mp.key = append(mp.key, slices.IndexFunc(m.Fields, func(f Field) bool { return f.To == name }))
 	}
-	return mp
+	return mp, nil
 }
 
 // draft maps one row. What cannot be mapped becomes a draft with a Rejection.
-func (m *mapper) draft(row Row) exchange.Draft {
+func (m *mapper) draft(row Row, _ time.Time) exchange.Draft {
 	d := exchange.Draft{Operation: exchange.Upsert, Raw: row.Raw, Origin: row.Origin, Rejection: row.Rejection}
 	if d.Rejection != nil {
 		return d

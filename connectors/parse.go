@@ -15,7 +15,8 @@ const (
 	maxDefinitionBytes = 1 << 20
 	defaultInterval    = 5 * time.Second
 	defaultBatch       = 5000
-	maxBatch           = 20_000
+	// MaxBatch is the largest batch that a definition may ask for.
+	MaxBatch           = 20_000
 	defaultTimezone    = "Asia/Shanghai"
 	defaultConnections = 2
 	defaultQueryTime   = time.Minute
@@ -60,7 +61,7 @@ func parseDefinition(f *faults, node ast.Node, where, dir string) Definition {
 		Resource: s.text("resource", true),
 		Kind:     s.oneOf("kind", "", kinds()...),
 		Interval: s.duration("interval", defaultInterval, 100*time.Millisecond, 24*time.Hour),
-		Batch:    s.integer("batch", defaultBatch, 1, maxBatch),
+		Batch:    s.integer("batch", defaultBatch, 1, MaxBatch),
 	}
 	department, connector, _ := strings.Cut(d.Name, "/")
 	if d.Name != "" && (!validCode(department) || !validCode(connector)) {

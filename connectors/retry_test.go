@@ -257,3 +257,8 @@ func TestBrokenRead(t *testing.T) {
 		expectNumbers(t, p, 60)
 	})
 }
+
+// Examine is not asked: there are no holdings to compare with.
+func (*recorder) Examine(context.Context, string, []exchange.Draft) ([]*exchange.Rejection, error) {
+	return nil, errors.New("nothing is compared here")
+}

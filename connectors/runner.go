@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -20,18 +21,27 @@ import (
 // error nothing is known, and the same drafts are published again until it
 // succeeds; their ids make that harmless. Drafts of one source come one call
 // after the other, in the order of the source; calls for different sources
-// run at the same time.
+// run at the same time. Examine says what Publish would reject, nil for what
+// it would accept, and brings accepted drafts into the form that Publish
+// publishes; nothing is published.
 type Publisher interface {
 	Publish(ctx context.Context, resource, source string, drafts []exchange.Draft) ([]exchange.Outcome, error)
+	Examine(ctx context.Context, resource string, drafts []exchange.Draft) ([]*exchange.Rejection, error)
 }
 
 // RunnerConfig is what a [Runner] needs.
 type RunnerConfig struct {
-	// DB is the state database; Run brings its own tables up to date.
+	// DB is the state database; NewRunner brings its own tables up to date.
 	DB        *sqldb.DB
 	Publisher Publisher
+	// Holdings is what the exchange has stored. Without it there are no proofs.
+	Holdings Holdings
+	// Outbox takes events; nil for none.
+	Outbox Outbox
 	// Kinds has the constructor of each kind of source that definitions may use.
-	Kinds  map[string]Constructor
+	Kinds map[string]Constructor
+	// Dir is the folder against which file references of definitions that come by the API are resolved.
+	Dir    string
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -52,28 +62,40 @@ const (
 	CaughtUp State = "caught up"
 	// Failing means that the source or its rows cannot be got on with; it is tried again.
 	Failing State = "failing"
+	// Blocked means that the columns of the source changed and somebody has to accept them.
+	Blocked State = "blocked"
+	// Paused and Stopped are what somebody desired; at the end of Run every source is Stopped.
+	Paused  State = "paused"
 	Stopped State = "stopped"
+	// Waiting means that the source may not be read at this hour.
+	Waiting State = "waiting"
 )
 
 // Status is the state of one source.
 type Status struct {
 	Name, Kind, Resource string
 	State                State
-	// Fault says what is wrong, where and what to do, if State is [Failing].
+	// Code and Fault say what is wrong, where and what to do, if State is [Failing] or [Blocked].
+	Code  FaultCode
 	Fault string
+	// CaughtUpAt is when everything that the source held had last been read; zero if never.
+	CaughtUpAt time.Time
 	Counts
 }
 
-// Runner reads sources until it is told to stop.
+// Runner reads sources until it is told to stop. Its methods may be called concurrently.
 type Runner struct {
-	cfg RunnerConfig
+	cfg   RunnerConfig
+	wake  chan struct{}
+	fixed map[string]Definition // from the configuration; set once, by Run
 
 	mu       sync.Mutex
 	statuses map[string]Status
+	runs     map[string]*sourceRun
 }
 
-// NewRunner returns a runner that has nothing to do yet.
-func NewRunner(cfg RunnerConfig) (*Runner, error) {
+// NewRunner applies the migrations and returns a runner that has nothing to do yet.
+func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	if cfg.DB == nil || cfg.Publisher == nil || cfg.Logger == nil || len(cfg.Kinds) == 0 {
 		return nil, errors.New("connectors: RunnerConfig needs DB, Publisher, Kinds and Logger")
 	}
@@ -82,44 +104,149 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 	}
 	cfg.RetryMin = cmp.Or(cfg.RetryMin, time.Second)
 	cfg.RetryMax = max(cmp.Or(cfg.RetryMax, time.Minute), cfg.RetryMin)
-	return &Runner{cfg: cfg, statuses: map[string]Status{}}, nil
+	if err := migrate(ctx, cfg.DB); err != nil {
+		return nil, err
+	}
+	return &Runner{cfg: cfg, wake: make(chan struct{}, 1), fixed: map[string]Definition{}, statuses: map[string]Status{}, runs: map[string]*sourceRun{}}, nil
 }
 
-// Run reads the sources of defs, each on its own, until ctx ends; then it
-// stops them, which takes no longer than one publish under way, and returns
-// nil. A batch that is published but whose position is not saved yet is saved
-// before Run returns. The error is about defs or the state database; no source
-// was started then. Run must not be called twice at a time.
+// controlInterval is how often the state database is asked what other processes decided.
+const controlInterval = time.Second
+
+// Run reads the sources of defs, and those that were defined by the API, each
+// on its own, until ctx ends; then it stops them, which takes no longer than
+// one publish under way, and returns nil. A batch that is published but whose
+// position is not saved yet is saved before Run returns. The error is about
+// defs or the state database; no source was started then. Run must not be
+// called twice at a time.
 func (r *Runner) Run(ctx context.Context, defs []Definition) error {
-	if err := migrate(ctx, r.cfg.DB); err != nil {
-		return err
-	}
-	runs := make([]*sourceRun, 0, len(defs))
+	fixed := map[string]Definition{}
 	for _, def := range defs {
-		construct := r.cfg.Kinds[def.Kind]
-		if construct == nil {
+		if r.cfg.Kinds[def.Kind] == nil {
 			return fmt.Errorf("%w: source %s: this program has no sources of kind %q", ErrDefinition, def.Name, def.Kind)
 		}
-		logger := r.cfg.Logger.With(slog.String("source", def.Name))
-		src, err := construct(def, logger)
-		if err != nil {
+		if _, err := r.construct(def); err != nil {
 			return fmt.Errorf("connectors: source %s: %w", def.Name, err)
 		}
-		state, err := load(ctx, r.cfg.DB, def.Name)
-		if err != nil {
-			return err
+		fixed[def.Name] = def
+	}
+	r.mu.Lock()
+	r.fixed = fixed
+	r.mu.Unlock()
+	if err := r.follow(ctx); err != nil {
+		return err
+	}
+	tick := time.NewTicker(controlInterval)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		case <-r.wake:
 		}
-		runs = append(runs, &sourceRun{
-			cfg: r.cfg, def: def, src: src, mapper: newMapper(def.Map), log: logger, report: r.report,
-		})
-		r.report(Status{Name: def.Name, Kind: def.Kind, Resource: def.Resource, State: Starting, Counts: state.counts})
+		if err := r.follow(ctx); err != nil && ctx.Err() == nil {
+			r.cfg.Logger.WarnContext(ctx, "what was decided about sources cannot be read; they go on as they are", slog.Any("error", err))
+		}
 	}
-	var wg sync.WaitGroup
+	r.mu.Lock()
+	runs := slices.Collect(maps.Values(r.runs))
+	r.runs = map[string]*sourceRun{}
+	r.mu.Unlock()
 	for _, run := range runs {
-		wg.Go(func() { run.loop(ctx) })
+		run.end()
 	}
-	wg.Wait()
 	return nil
+}
+
+// follow brings the running sources in line with the definitions and with what was decided about them.
+func (r *Runner) follow(ctx context.Context) error {
+	defs, err := r.definitions(ctx)
+	if err != nil {
+		return err
+	}
+	controls, err := loadControls(ctx, r.cfg.DB, "")
+	if err != nil {
+		return err
+	}
+	rereads, err := loadRereads(ctx, r.cfg.DB)
+	if err != nil {
+		return err
+	}
+	proofs, err := loadAskedProofs(ctx, r.cfg.DB)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	var gone []*sourceRun
+	for name, run := range r.runs {
+		if def, ok := defs[name]; !ok || def.text != run.text {
+			gone = append(gone, run)
+			delete(r.runs, name)
+			if !ok {
+				delete(r.statuses, name)
+			}
+		}
+	}
+	r.mu.Unlock()
+	for _, run := range gone {
+		run.end()
+	}
+	for name, def := range defs {
+		c, ok := controls[name]
+		if !ok {
+			c.desired = Run
+		}
+		r.mu.Lock()
+		run := r.runs[name]
+		r.mu.Unlock()
+		if run == nil {
+			if run, err = r.begin(ctx, def, c); err != nil {
+				return err
+			}
+		}
+		run.gate.set(c.desired)
+		run.follow(c, rereads[name], proofs[name])
+	}
+	return nil
+}
+
+// begin starts to read a source.
+func (r *Runner) begin(ctx context.Context, def defined, c control) (*sourceRun, error) {
+	state, err := load(ctx, r.cfg.DB, def.Name)
+	if err != nil {
+		return nil, err
+	}
+	running, stop := context.WithCancel(ctx)
+	run := &sourceRun{
+		runner: r, cfg: r.cfg, def: def.Definition, text: def.text, log: r.cfg.Logger.With(slog.String("source", def.Name)),
+		gate: newGate(def.Definition, c.desired, r.cfg.Now), control: c, stop: stop,
+		retry: backoff{low: r.cfg.RetryMin, high: r.cfg.RetryMax}, stored: map[int]int64{}, told: map[string]bool{}, more: make(chan struct{}),
+		proofs: make(chan askedProof, 1), repairs: make(chan step), state: state,
+	}
+	r.report(Status{Name: def.Name, Kind: def.Kind, Resource: def.Resource, State: Starting, Counts: state.counts.clone()})
+	r.mu.Lock()
+	r.runs[def.Name] = run
+	r.mu.Unlock()
+	run.busy.Go(func() { run.loop(running) })
+	run.busy.Go(func() { run.prove(running) })
+	return run, nil
+}
+
+// construct makes the source of a definition.
+func (r *Runner) construct(def Definition) (Source, error) {
+	construct := r.cfg.Kinds[def.Kind]
+	if construct == nil {
+		return nil, fmt.Errorf("%w: source %s: this program has no sources of kind %q", ErrDefinition, def.Name, def.Kind)
+	}
+	return construct(def, r.cfg.Logger.With(slog.String("source", def.Name)))
+}
+
+// poke makes Run look at what was decided without waiting for its next turn.
+func (r *Runner) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
 }
 
 // Status returns the state of every source that Run was given, by name.
@@ -138,6 +265,9 @@ func (r *Runner) Status() []Status {
 func (r *Runner) report(s Status) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if s.CaughtUpAt.IsZero() {
+		s.CaughtUpAt = r.statuses[s.Name].CaughtUpAt
+	}
 	r.statuses[s.Name] = s
 }
 

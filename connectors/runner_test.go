@@ -152,7 +152,7 @@ func newExchange(t testing.TB, db *sqldb.DB, dir string) (*exchange.Exchange, *b
 
 func newRunner(t testing.TB, db *sqldb.DB, p connectors.Publisher, kinds map[string]connectors.Constructor) *connectors.Runner {
 	t.Helper()
-	r, err := connectors.NewRunner(connectors.RunnerConfig{DB: db, Publisher: p, Kinds: kinds, Logger: slog.New(slog.DiscardHandler)})
+	r, err := connectors.NewRunner(t.Context(), connectors.RunnerConfig{DB: db, Publisher: p, Kinds: kinds, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,11 @@ import (
 
 // faults gathers what is wrong with a document. The YAML library's own strict
 // decoder stops at the first fault; people mend files faster when they see all.
-type faults []error
+type faults struct {
+	found []error
+	// schema, if not nil, records what the readers would read instead of reading it.
+	schema *recorder
+}
 
 func (f *faults) add(node ast.Node, where, format string, args ...any) {
 	line := 0
@@ -23,14 +27,14 @@ func (f *faults) add(node ast.Node, where, format string, args ...any) {
 	if where == "" {
 		where = "document"
 	}
-	*f = append(*f, fmt.Errorf("line %d: %s: %s", line, where, fmt.Sprintf(format, args...)))
+	f.found = append(f.found, fmt.Errorf("line %d: %s: %s", line, where, fmt.Sprintf(format, args...)))
 }
 
 func (f *faults) err() error {
-	if len(*f) == 0 {
+	if len(f.found) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w:\n%w", ErrDefinition, errors.Join(*f...))
+	return fmt.Errorf("%w:\n%w", ErrDefinition, errors.Join(f.found...))
 }
 
 // section is a YAML mapping whose members are read by type. A member that is
@@ -45,6 +49,9 @@ type section struct {
 // newSection reports the members of node that are not allowed or come twice.
 func newSection(f *faults, node ast.Node, where string, allowed ...string) section {
 	s := section{faults: f, node: node, where: where, members: map[string]ast.Node{}}
+	if f.schema != nil {
+		return s
+	}
 	mapping, ok := node.(ast.MapNode)
 	if !ok {
 		f.add(node, where, "must be a mapping")
@@ -68,6 +75,9 @@ func newSection(f *faults, node ast.Node, where string, allowed ...string) secti
 }
 
 func (s section) allow(names ...string) {
+	if s.schema != nil {
+		return
+	}
 	unknown := make([]string, 0, len(s.members))
 	for name := range s.members {
 		if !slices.Contains(names, name) {
@@ -88,6 +98,9 @@ func (s section) path(name string) string {
 }
 
 func (s section) fault(name, format string, args ...any) {
+	if s.schema != nil {
+		return
+	}
 	node := s.members[name]
 	if node == nil {
 		node = s.node
@@ -109,11 +122,17 @@ func (s section) member(name string, required bool) ast.Node {
 
 // section returns a function that enters the member as a mapping.
 func (s section) section(name string, required bool) (enter func() section, present bool) {
+	if s.schema.note(s.path(name), required, property{kind: "object"}) {
+		return func() section { return newSection(s.faults, nil, s.path(name)) }, true
+	}
 	node := s.member(name, required)
 	return func() section { return newSection(s.faults, node, s.path(name)) }, node != nil
 }
 
 func (s section) list(name string, required bool) []ast.Node {
+	if s.schema.note(s.path(name), required, property{kind: "array"}) {
+		return []ast.Node{nil}
+	}
 	node := s.member(name, required)
 	if node == nil {
 		return nil
@@ -130,6 +149,9 @@ func (s section) list(name string, required bool) []ast.Node {
 }
 
 func (s section) text(name string, required bool) string {
+	if s.schema.note(s.path(name), required, property{kind: "string"}) {
+		return ""
+	}
 	node := s.member(name, required)
 	if node == nil {
 		return ""
@@ -145,6 +167,9 @@ func (s section) text(name string, required bool) string {
 
 // texts reads a list of texts, or one text alone.
 func (s section) texts(name string) []string {
+	if s.schema.note(s.path(name), false, property{kind: "texts"}) {
+		return nil
+	}
 	node := s.member(name, false)
 	if node == nil {
 		return nil
@@ -176,6 +201,9 @@ func (s section) file(name, dir string, required bool) string {
 
 // oneOf reads a text that must be one of choices; without a fallback it is required.
 func (s section) oneOf(name, fallback string, choices ...string) string {
+	if s.schema.note(s.path(name), fallback == "", property{kind: "string", choices: choices, fallback: fallback}) {
+		return fallback
+	}
 	text := s.text(name, fallback == "")
 	switch {
 	case slices.Contains(choices, text):
@@ -187,6 +215,9 @@ func (s section) oneOf(name, fallback string, choices ...string) string {
 }
 
 func (s section) integer(name string, fallback, low, high int) int {
+	if s.schema.note(s.path(name), false, property{kind: "integer", low: low, high: high, fallback: fallback}) {
+		return fallback
+	}
 	node := s.member(name, false)
 	if node == nil {
 		return fallback
@@ -199,6 +230,9 @@ func (s section) integer(name string, fallback, low, high int) int {
 }
 
 func (s section) duration(name string, fallback, low, high time.Duration) time.Duration {
+	if s.schema.note(s.path(name), false, property{kind: "duration", fallback: fallback.String()}) {
+		return fallback
+	}
 	text := s.text(name, false)
 	if text == "" {
 		return fallback
@@ -211,6 +245,9 @@ func (s section) duration(name string, fallback, low, high time.Duration) time.D
 }
 
 func (s section) boolean(name string) bool {
+	if s.schema.note(s.path(name), false, property{kind: "boolean", fallback: false}) {
+		return false
+	}
 	node := s.member(name, false)
 	if node == nil {
 		return false

@@ -92,6 +92,8 @@ type saved struct {
 	position json.RawMessage // nil before the first batch
 	revision int64           // number of saves
 	counts   Counts
+	// gap is the revision since which changes may have been missed, until a reconciliation; 0 for none.
+	gap int64
 }
 
 // load reads the state of a source; a source that was never saved has the zero state.
@@ -101,9 +103,9 @@ func load(ctx context.Context, db *sqldb.DB, name string) (saved, error) {
 	var position string
 	var lastRead, newest int64
 	err := db.QueryRowContext(ctx,
-		`SELECT identity, position, revision, rows_read, rows_accepted, rows_rejected, last_read_at, newest_event_at
+		`SELECT identity, position, revision, rows_read, rows_accepted, rows_rejected, last_read_at, newest_event_at, gap
 		FROM connector_sources WHERE name = $1`, name).
-		Scan(&s.identity, &position, &s.revision, &s.counts.Read, &s.counts.Accepted, &s.counts.Rejected, &lastRead, &newest)
+		Scan(&s.identity, &position, &s.revision, &s.counts.Read, &s.counts.Accepted, &s.counts.Rejected, &lastRead, &newest, &s.gap)
 	if errors.Is(err, sql.ErrNoRows) {
 		return s, nil
 	}
@@ -140,18 +142,23 @@ const (
 	tallyFinding = "finding"
 )
 
-// save adds delta to the counts and moves the position, in one transaction. It
-// answers ErrConflict if the state is not the one that was loaded, since
+// save adds delta to the counts and moves the position, in one transaction;
+// gap adds the mark that changes may have been missed. It answers ErrConflict if the state is not the one that was loaded, since
 // somebody else has then read the same rows.
-func save(ctx context.Context, db *sqldb.DB, name string, before saved, position json.RawMessage, delta Counts) (saved, error) {
-	after := saved{identity: before.identity, position: position, revision: before.revision + 1, counts: before.counts.add(delta)}
+func save(ctx context.Context, db *sqldb.DB, name string, before saved, position json.RawMessage, delta Counts, gap bool) (saved, error) {
+	after := saved{
+		identity: before.identity, position: position, revision: before.revision + 1, counts: before.counts.add(delta), gap: before.gap,
+	}
+	if gap {
+		after.gap = after.revision
+	}
 	err := db.InTx(ctx, func(tx *sql.Tx) error {
 		c := after.counts
 		if before.revision == 0 {
 			if _, err := tx.ExecContext(ctx,
-				`INSERT INTO connector_sources (name, identity, position, revision, rows_read, rows_accepted, rows_rejected, last_read_at, newest_event_at)
-				VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8)`,
-				name, after.identity, string(position), c.Read, c.Accepted, c.Rejected, micros(c.LastRead), micros(c.NewestEvent)); err != nil {
+				`INSERT INTO connector_sources (name, identity, position, revision, rows_read, rows_accepted, rows_rejected, last_read_at, newest_event_at, gap)
+				VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9)`,
+				name, after.identity, string(position), c.Read, c.Accepted, c.Rejected, micros(c.LastRead), micros(c.NewestEvent), after.gap); err != nil {
 				if sqldb.Unique(err) {
 					return ErrConflict
 				}
@@ -160,8 +167,8 @@ func save(ctx context.Context, db *sqldb.DB, name string, before saved, position
 		} else {
 			res, err := tx.ExecContext(ctx,
 				`UPDATE connector_sources SET position = $1, revision = $2, rows_read = $3, rows_accepted = $4, rows_rejected = $5,
-				last_read_at = $6, newest_event_at = $7 WHERE name = $8 AND revision = $9`,
-				string(position), after.revision, c.Read, c.Accepted, c.Rejected, micros(c.LastRead), micros(c.NewestEvent), name, before.revision)
+				last_read_at = $6, newest_event_at = $7, gap = CASE WHEN $8 = 1 THEN $2 ELSE gap END WHERE name = $9 AND revision = $10`,
+				string(position), after.revision, c.Read, c.Accepted, c.Rejected, micros(c.LastRead), micros(c.NewestEvent), flag(gap), name, before.revision)
 			if err != nil {
 				return err
 			}
@@ -192,6 +199,21 @@ func addTallies(ctx context.Context, tx *sql.Tx, source, kind string, tallies ma
 		}
 	}
 	return nil
+}
+
+// closeGap takes the mark of a revision away, once the source is reconciled; a newer one stays.
+func closeGap(ctx context.Context, db *sqldb.DB, name string, revision int64) error {
+	if _, err := db.ExecContext(ctx, `UPDATE connector_sources SET gap = 0 WHERE name = $1 AND gap <= $2`, name, revision); err != nil {
+		return fmt.Errorf("connectors: reconciled %s: %w", name, err)
+	}
+	return nil
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // never is the instant column's value for "not yet"; 0 is a real instant.

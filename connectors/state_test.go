@@ -30,17 +30,17 @@ func TestSave(t *testing.T) {
 			Read: 5, Accepted: 3, Rejected: 2, LastRead: at, NewestEvent: at,
 			RejectedByRule: map[string]int64{"KEY": 1, "SCHEMA": 1}, Findings: map[string]int64{"LATE": 3},
 		}
-		first, err := save(t.Context(), db, "a/b", empty, json.RawMessage(`{"n":1}`), delta)
+		first, err := save(t.Context(), db, "a/b", empty, json.RawMessage(`{"n":1}`), delta, false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		delta.NewestEvent = at.Add(-time.Hour)
-		second, err := save(t.Context(), db, "a/b", first, json.RawMessage(`{"n":2}`), delta)
+		second, err := save(t.Context(), db, "a/b", first, json.RawMessage(`{"n":2}`), delta, false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, stale := range []saved{empty, first} {
-			if _, err := save(t.Context(), db, "a/b", stale, json.RawMessage(`{"n":9}`), delta); !errors.Is(err, ErrConflict) {
+			if _, err := save(t.Context(), db, "a/b", stale, json.RawMessage(`{"n":9}`), delta, false); !errors.Is(err, ErrConflict) {
 				t.Errorf("saving on revision %d: %v; want ErrConflict", stale.revision, err)
 			}
 		}

@@ -55,6 +55,24 @@ func (e *Exchange) Publish(ctx context.Context, resource, source string, drafts 
 	return outcomes, nil
 }
 
+// Examine says what Publish would reject, nil for what it would accept, and
+// brings accepted drafts into the form that Publish publishes. Nothing is
+// published. It wraps [ErrUnknownResource].
+func (e *Exchange) Examine(ctx context.Context, resource string, drafts []Draft) ([]*Rejection, error) {
+	v, err := e.validator(ctx, resource)
+	if err != nil {
+		return nil, err
+	}
+	now := e.cfg.Now()
+	rejections := make([]*Rejection, len(drafts))
+	for i := range drafts {
+		if rejections[i] = drafts[i].Rejection; rejections[i] == nil {
+			rejections[i] = v.examine(&drafts[i], now)
+		}
+	}
+	return rejections, nil
+}
+
 // judge decides about one draft, fills in its outcome and returns the message
 // that carries the decision.
 func (v *validator) judge(d *Draft, source string, now time.Time, out *Outcome) (bus.Message, error) {

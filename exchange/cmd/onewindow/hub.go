@@ -184,18 +184,24 @@ func (h *hub) openDomain(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if h.outbox, err = exchange.OpenOutbox(ctx, h.db, h.topics, h.logger); err != nil {
+		return err
+	}
 	if h.cfg.has(roleAPI) {
 		if err := h.openLicenses(ctx); err != nil {
 			return err
 		}
 	}
-	h.runner, err = connectors.NewRunner(connectors.RunnerConfig{
-		DB: h.db, Publisher: h.exchange, Logger: h.logger, Kinds: sourceKinds(),
+	if err := h.topics.EnsureTopic(ctx, connectors.EventsTopic, bus.TopicOptions{Partitions: 1, Retention: -1}); err != nil {
+		return err
+	}
+	h.runner, err = connectors.NewRunner(ctx, connectors.RunnerConfig{
+		DB: h.db, Publisher: h.exchange, Holdings: h.store, Outbox: h.outbox, Logger: h.logger, Kinds: sourceKinds(), Dir: h.cfg.Data,
 	})
 	return err
 }
 
-// openLicenses opens the signing keys, the tokens, the outbox and the registry.
+// openLicenses opens the signing keys, the tokens and the registry.
 func (h *hub) openLicenses(ctx context.Context) (err error) {
 	if err := h.openSigning(ctx); err != nil {
 		return err
@@ -207,9 +213,6 @@ func (h *hub) openLicenses(ctx context.Context) (err error) {
 		return err
 	}
 	if err := h.topics.EnsureTopic(ctx, licenses.EventsTopic, bus.TopicOptions{Partitions: 1, Retention: -1}); err != nil {
-		return err
-	}
-	if h.outbox, err = exchange.OpenOutbox(ctx, h.db, h.topics, h.logger); err != nil {
 		return err
 	}
 	h.registry, err = licenses.New(ctx, licenses.Config{
@@ -299,7 +302,7 @@ func (h *hub) run(ctx context.Context, defs []connectors.Definition, ready func(
 	if h.cfg.has(roleSink) {
 		background(func(ctx context.Context) error { return h.store.RunSink(ctx, h.topics) })
 	}
-	if h.cfg.has(roleConnectors) && len(defs) > 0 {
+	if h.cfg.has(roleConnectors) {
 		background(func(ctx context.Context) error { return h.runner.Run(ctx, defs) })
 	}
 	front, serving := errgroup.WithContext(frontCtx)

@@ -38,6 +38,12 @@ const (
 	// The source cannot be read; it is tried again by itself. See fault.
 	SourceState_SOURCE_STATE_FAILING SourceState = 4
 	SourceState_SOURCE_STATE_STOPPED SourceState = 5
+	// Somebody paused it.
+	SourceState_SOURCE_STATE_PAUSED SourceState = 6
+	// It may not be read at this hour.
+	SourceState_SOURCE_STATE_WAITING SourceState = 7
+	// Its columns changed and somebody has to accept them. See fault.
+	SourceState_SOURCE_STATE_BLOCKED SourceState = 8
 )
 
 // Enum value maps for SourceState.
@@ -49,6 +55,9 @@ var (
 		3: "SOURCE_STATE_CAUGHT_UP",
 		4: "SOURCE_STATE_FAILING",
 		5: "SOURCE_STATE_STOPPED",
+		6: "SOURCE_STATE_PAUSED",
+		7: "SOURCE_STATE_WAITING",
+		8: "SOURCE_STATE_BLOCKED",
 	}
 	SourceState_value = map[string]int32{
 		"SOURCE_STATE_UNSPECIFIED": 0,
@@ -57,6 +66,9 @@ var (
 		"SOURCE_STATE_CAUGHT_UP":   3,
 		"SOURCE_STATE_FAILING":     4,
 		"SOURCE_STATE_STOPPED":     5,
+		"SOURCE_STATE_PAUSED":      6,
+		"SOURCE_STATE_WAITING":     7,
+		"SOURCE_STATE_BLOCKED":     8,
 	}
 )
 
@@ -85,6 +97,66 @@ func (x SourceState) Number() protoreflect.EnumNumber {
 // Deprecated: Use SourceState.Descriptor instead.
 func (SourceState) EnumDescriptor() ([]byte, []int) {
 	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{0}
+}
+
+// The outcome of a proof.
+type ProofVerdict int32
+
+const (
+	ProofVerdict_PROOF_VERDICT_UNSPECIFIED ProofVerdict = 0
+	// It is under way.
+	ProofVerdict_PROOF_VERDICT_ASKED ProofVerdict = 1
+	// Green: source and exchange have the same keys with the same content.
+	ProofVerdict_PROOF_VERDICT_EQUAL ProofVerdict = 2
+	// Red: they do not.
+	ProofVerdict_PROOF_VERDICT_DIFFERENT ProofVerdict = 3
+	// It could not be made.
+	ProofVerdict_PROOF_VERDICT_FAILED ProofVerdict = 4
+)
+
+// Enum value maps for ProofVerdict.
+var (
+	ProofVerdict_name = map[int32]string{
+		0: "PROOF_VERDICT_UNSPECIFIED",
+		1: "PROOF_VERDICT_ASKED",
+		2: "PROOF_VERDICT_EQUAL",
+		3: "PROOF_VERDICT_DIFFERENT",
+		4: "PROOF_VERDICT_FAILED",
+	}
+	ProofVerdict_value = map[string]int32{
+		"PROOF_VERDICT_UNSPECIFIED": 0,
+		"PROOF_VERDICT_ASKED":       1,
+		"PROOF_VERDICT_EQUAL":       2,
+		"PROOF_VERDICT_DIFFERENT":   3,
+		"PROOF_VERDICT_FAILED":      4,
+	}
+)
+
+func (x ProofVerdict) Enum() *ProofVerdict {
+	p := new(ProofVerdict)
+	*p = x
+	return p
+}
+
+func (x ProofVerdict) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ProofVerdict) Descriptor() protoreflect.EnumDescriptor {
+	return file_connectors_v1_connectors_proto_enumTypes[1].Descriptor()
+}
+
+func (ProofVerdict) Type() protoreflect.EnumType {
+	return &file_connectors_v1_connectors_proto_enumTypes[1]
+}
+
+func (x ProofVerdict) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ProofVerdict.Descriptor instead.
+func (ProofVerdict) EnumDescriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{1}
 }
 
 type ListSourcesRequest struct {
@@ -167,12 +239,12 @@ func (x *ListSourcesResponse) GetSources() []*Source {
 	return nil
 }
 
-// One source: one table, folder or endpoint of a department.
+// One source: one table, folder, endpoint or topic of a department.
 type Source struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "<department>/<connector>".
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// "sql", "files" or "http".
+	// "sql", "log", "files", "http" or "topic".
 	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	// The resource it feeds.
 	Resource string      `protobuf:"bytes,3,opt,name=resource,proto3" json:"resource,omitempty"`
@@ -189,8 +261,14 @@ type Source struct {
 	LastReadTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_read_time,json=lastReadTime,proto3" json:"last_read_time,omitempty"`
 	// Event time of the newest row read.
 	NewestEventTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=newest_event_time,json=newestEventTime,proto3" json:"newest_event_time,omitempty"`
-	// What is wrong, where and what to do, when the state is failing.
-	Fault         string `protobuf:"bytes,12,opt,name=fault,proto3" json:"fault,omitempty"`
+	// What is wrong, where and what to do, when the state is failing or blocked.
+	Fault string `protobuf:"bytes,12,opt,name=fault,proto3" json:"fault,omitempty"`
+	// The same for programs: "CREDENTIALS", "SLOT_LOST", "SCHEMA_CHANGED" …
+	FaultCode string `protobuf:"bytes,13,opt,name=fault_code,json=faultCode,proto3" json:"fault_code,omitempty"`
+	// When everything that the source held had last been read.
+	CaughtUpTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=caught_up_time,json=caughtUpTime,proto3" json:"caught_up_time,omitempty"`
+	// The newest proof of completeness, if there is one.
+	Proof         *Proof `protobuf:"bytes,15,opt,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -309,6 +387,1817 @@ func (x *Source) GetFault() string {
 	return ""
 }
 
+func (x *Source) GetFaultCode() string {
+	if x != nil {
+		return x.FaultCode
+	}
+	return ""
+}
+
+func (x *Source) GetCaughtUpTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CaughtUpTime
+	}
+	return nil
+}
+
+func (x *Source) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+type PutSourceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A definitions document in YAML with one source, as in a connectors file.
+	Definition    string `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutSourceRequest) Reset() {
+	*x = PutSourceRequest{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutSourceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutSourceRequest) ProtoMessage() {}
+
+func (x *PutSourceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutSourceRequest.ProtoReflect.Descriptor instead.
+func (*PutSourceRequest) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PutSourceRequest) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+type PutSourceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutSourceResponse) Reset() {
+	*x = PutSourceResponse{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutSourceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutSourceResponse) ProtoMessage() {}
+
+func (x *PutSourceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutSourceResponse.ProtoReflect.Descriptor instead.
+func (*PutSourceResponse) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PutSourceResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type GetDefinitionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDefinitionRequest) Reset() {
+	*x = GetDefinitionRequest{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDefinitionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDefinitionRequest) ProtoMessage() {}
+
+func (x *GetDefinitionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDefinitionRequest.ProtoReflect.Descriptor instead.
+func (*GetDefinitionRequest) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetDefinitionRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type GetDefinitionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Definition    string                 `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDefinitionResponse) Reset() {
+	*x = GetDefinitionResponse{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDefinitionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDefinitionResponse) ProtoMessage() {}
+
+func (x *GetDefinitionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDefinitionResponse.ProtoReflect.Descriptor instead.
+func (*GetDefinitionResponse) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GetDefinitionResponse) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+type DeleteSourceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteSourceRequest) Reset() {
+	*x = DeleteSourceRequest{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteSourceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteSourceRequest) ProtoMessage() {}
+
+func (x *DeleteSourceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteSourceRequest.ProtoReflect.Descriptor instead.
+func (*DeleteSourceRequest) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteSourceRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type DeleteSourceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteSourceResponse) Reset() {
+	*x = DeleteSourceResponse{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteSourceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteSourceResponse) ProtoMessage() {}
+
+func (x *DeleteSourceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteSourceResponse.ProtoReflect.Descriptor instead.
+func (*DeleteSourceResponse) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{8}
+}
+
+type CheckSourcesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A definitions document in YAML.
+	Definitions   string `protobuf:"bytes,1,opt,name=definitions,proto3" json:"definitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckSourcesRequest) Reset() {
+	*x = CheckSourcesRequest{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckSourcesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckSourcesRequest) ProtoMessage() {}
+
+func (x *CheckSourcesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckSourcesRequest.ProtoReflect.Descriptor instead.
+func (*CheckSourcesRequest) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CheckSourcesRequest) GetDefinitions() string {
+	if x != nil {
+		return x.Definitions
+	}
+	return ""
+}
+
+type CheckSourcesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sources       []*CheckedSource       `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckSourcesResponse) Reset() {
+	*x = CheckSourcesResponse{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckSourcesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckSourcesResponse) ProtoMessage() {}
+
+func (x *CheckSourcesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckSourcesResponse.ProtoReflect.Descriptor instead.
+func (*CheckSourcesResponse) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CheckSourcesResponse) GetSources() []*CheckedSource {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+// What a check found.
+type CheckedSource struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Every fault that was found; empty if the source can be read.
+	Faults []*SourceFault `protobuf:"bytes,2,rep,name=faults,proto3" json:"faults,omitempty"`
+	// Up to five rows.
+	Rows          []*SampleRow `protobuf:"bytes,3,rep,name=rows,proto3" json:"rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckedSource) Reset() {
+	*x = CheckedSource{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckedSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckedSource) ProtoMessage() {}
+
+func (x *CheckedSource) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckedSource.ProtoReflect.Descriptor instead.
+func (*CheckedSource) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CheckedSource) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CheckedSource) GetFaults() []*SourceFault {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
+}
+
+func (x *CheckedSource) GetRows() []*SampleRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+type SourceFault struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Detail        string                 `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SourceFault) Reset() {
+	*x = SourceFault{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SourceFault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SourceFault) ProtoMessage() {}
+
+func (x *SourceFault) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SourceFault.ProtoReflect.Descriptor instead.
+func (*SourceFault) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SourceFault) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *SourceFault) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// A row as it would be published.
+type SampleRow struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Origin    string                 `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	Key       string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	EventTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=event_time,json=eventTime,proto3" json:"event_time,omitempty"`
+	// The payload as JSON text.
+	Payload string `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"`
+	// Why it would be rejected; empty if it would not.
+	Rule          string `protobuf:"bytes,5,opt,name=rule,proto3" json:"rule,omitempty"`
+	Detail        string `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SampleRow) Reset() {
+	*x = SampleRow{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SampleRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SampleRow) ProtoMessage() {}
+
+func (x *SampleRow) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SampleRow.ProtoReflect.Descriptor instead.
+func (*SampleRow) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SampleRow) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *SampleRow) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SampleRow) GetEventTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EventTime
+	}
+	return nil
+}
+
+func (x *SampleRow) GetPayload() string {
+	if x != nil {
+		return x.Payload
+	}
+	return ""
+}
+
+func (x *SampleRow) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *SampleRow) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+type PauseSourceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseSourceRequest) Reset() {
+	*x = PauseSourceRequest{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseSourceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseSourceRequest) ProtoMessage() {}
+
+func (x *PauseSourceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseSourceRequest.ProtoReflect.Descriptor instead.
+func (*PauseSourceRequest) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PauseSourceRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type PauseSourceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseSourceResponse) Reset() {
+	*x = PauseSourceResponse{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseSourceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseSourceResponse) ProtoMessage() {}
+
+func (x *PauseSourceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseSourceResponse.ProtoReflect.Descriptor instead.
+func (*PauseSourceResponse) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{15}
+}
+
+type ResumeSourceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeSourceRequest) Reset() {
+	*x = ResumeSourceRequest{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeSourceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeSourceRequest) ProtoMessage() {}
+
+func (x *ResumeSourceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeSourceRequest.ProtoReflect.Descriptor instead.
+func (*ResumeSourceRequest) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ResumeSourceRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ResumeSourceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeSourceResponse) Reset() {
+	*x = ResumeSourceResponse{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeSourceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeSourceResponse) ProtoMessage() {}
+
+func (x *ResumeSourceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeSourceResponse.ProtoReflect.Descriptor instead.
+func (*ResumeSourceResponse) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{17}
+}
+
+type StopSourceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopSourceRequest) Reset() {
+	*x = StopSourceRequest{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopSourceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopSourceRequest) ProtoMessage() {}
+
+func (x *StopSourceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopSourceRequest.ProtoReflect.Descriptor instead.
+func (*StopSourceRequest) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StopSourceRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type StopSourceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopSourceResponse) Reset() {
+	*x = StopSourceResponse{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopSourceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopSourceResponse) ProtoMessage() {}
+
+func (x *StopSourceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopSourceResponse.ProtoReflect.Descriptor instead.
+func (*StopSourceResponse) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{19}
+}
+
+type RereadSourceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The first key, one text for each column of the source's key; none for the beginning.
+	From []string `protobuf:"bytes,2,rep,name=from,proto3" json:"from,omitempty"`
+	// The last key, included; none for the end.
+	To            []string `protobuf:"bytes,3,rep,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RereadSourceRequest) Reset() {
+	*x = RereadSourceRequest{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RereadSourceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RereadSourceRequest) ProtoMessage() {}
+
+func (x *RereadSourceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RereadSourceRequest.ProtoReflect.Descriptor instead.
+func (*RereadSourceRequest) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RereadSourceRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RereadSourceRequest) GetFrom() []string {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *RereadSourceRequest) GetTo() []string {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+type RereadSourceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RereadSourceResponse) Reset() {
+	*x = RereadSourceResponse{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RereadSourceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RereadSourceResponse) ProtoMessage() {}
+
+func (x *RereadSourceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RereadSourceResponse.ProtoReflect.Descriptor instead.
+func (*RereadSourceResponse) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RereadSourceResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type AcceptColumnsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptColumnsRequest) Reset() {
+	*x = AcceptColumnsRequest{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptColumnsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptColumnsRequest) ProtoMessage() {}
+
+func (x *AcceptColumnsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptColumnsRequest.ProtoReflect.Descriptor instead.
+func (*AcceptColumnsRequest) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AcceptColumnsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type AcceptColumnsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptColumnsResponse) Reset() {
+	*x = AcceptColumnsResponse{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptColumnsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptColumnsResponse) ProtoMessage() {}
+
+func (x *AcceptColumnsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptColumnsResponse.ProtoReflect.Descriptor instead.
+func (*AcceptColumnsResponse) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{23}
+}
+
+type ProveSourceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Publish what is missing or different, and delete what the source no longer has.
+	Repair        bool `protobuf:"varint,2,opt,name=repair,proto3" json:"repair,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveSourceRequest) Reset() {
+	*x = ProveSourceRequest{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveSourceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveSourceRequest) ProtoMessage() {}
+
+func (x *ProveSourceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveSourceRequest.ProtoReflect.Descriptor instead.
+func (*ProveSourceRequest) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ProveSourceRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ProveSourceRequest) GetRepair() bool {
+	if x != nil {
+		return x.Repair
+	}
+	return false
+}
+
+type ProveSourceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveSourceResponse) Reset() {
+	*x = ProveSourceResponse{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveSourceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveSourceResponse) ProtoMessage() {}
+
+func (x *ProveSourceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveSourceResponse.ProtoReflect.Descriptor instead.
+func (*ProveSourceResponse) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ProveSourceResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ListProofsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of one source; empty for all.
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// 1 to 500; default 20.
+	PageSize      int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProofsRequest) Reset() {
+	*x = ListProofsRequest{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProofsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProofsRequest) ProtoMessage() {}
+
+func (x *ListProofsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProofsRequest.ProtoReflect.Descriptor instead.
+func (*ListProofsRequest) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListProofsRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *ListProofsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+type ListProofsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Proofs        []*Proof               `protobuf:"bytes,1,rep,name=proofs,proto3" json:"proofs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProofsResponse) Reset() {
+	*x = ListProofsResponse{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProofsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProofsResponse) ProtoMessage() {}
+
+func (x *ListProofsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProofsResponse.ProtoReflect.Descriptor instead.
+func (*ListProofsResponse) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListProofsResponse) GetProofs() []*Proof {
+	if x != nil {
+		return x.Proofs
+	}
+	return nil
+}
+
+// A proof of completeness: source against exchange, by count and hash of the rows, deletes included.
+type Proof struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Source    string                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	Resource  string                 `protobuf:"bytes,3,opt,name=resource,proto3" json:"resource,omitempty"`
+	Verdict   ProofVerdict           `protobuf:"varint,4,opt,name=verdict,proto3,enum=connectors.v1.ProofVerdict" json:"verdict,omitempty"`
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	EndTime   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Records that the source has, and rows of it that the exchange refuses by its rules.
+	SourceRows     int64 `protobuf:"varint,7,opt,name=source_rows,json=sourceRows,proto3" json:"source_rows,omitempty"`
+	SourceRejected int64 `protobuf:"varint,8,opt,name=source_rejected,json=sourceRejected,proto3" json:"source_rejected,omitempty"`
+	// Records that the exchange holds from the source.
+	HeldRows int64 `protobuf:"varint,9,opt,name=held_rows,json=heldRows,proto3" json:"held_rows,omitempty"`
+	// Sums of the rows' hashes on both sides.
+	SourceHash string `protobuf:"bytes,10,opt,name=source_hash,json=sourceHash,proto3" json:"source_hash,omitempty"`
+	HeldHash   string `protobuf:"bytes,11,opt,name=held_hash,json=heldHash,proto3" json:"held_hash,omitempty"`
+	Missing    int64  `protobuf:"varint,12,opt,name=missing,proto3" json:"missing,omitempty"`
+	Different  int64  `protobuf:"varint,13,opt,name=different,proto3" json:"different,omitempty"`
+	Extra      int64  `protobuf:"varint,14,opt,name=extra,proto3" json:"extra,omitempty"`
+	// Up to 1,000 differing keys; 20 within a list of sources.
+	Differences []*Difference `protobuf:"bytes,15,rep,name=differences,proto3" json:"differences,omitempty"`
+	// How many of them were put right.
+	Repaired      int64  `protobuf:"varint,16,opt,name=repaired,proto3" json:"repaired,omitempty"`
+	FaultCode     string `protobuf:"bytes,17,opt,name=fault_code,json=faultCode,proto3" json:"fault_code,omitempty"`
+	Fault         string `protobuf:"bytes,18,opt,name=fault,proto3" json:"fault,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Proof) Reset() {
+	*x = Proof{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Proof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Proof) ProtoMessage() {}
+
+func (x *Proof) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Proof.ProtoReflect.Descriptor instead.
+func (*Proof) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Proof) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Proof) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Proof) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *Proof) GetVerdict() ProofVerdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return ProofVerdict_PROOF_VERDICT_UNSPECIFIED
+}
+
+func (x *Proof) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *Proof) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *Proof) GetSourceRows() int64 {
+	if x != nil {
+		return x.SourceRows
+	}
+	return 0
+}
+
+func (x *Proof) GetSourceRejected() int64 {
+	if x != nil {
+		return x.SourceRejected
+	}
+	return 0
+}
+
+func (x *Proof) GetHeldRows() int64 {
+	if x != nil {
+		return x.HeldRows
+	}
+	return 0
+}
+
+func (x *Proof) GetSourceHash() string {
+	if x != nil {
+		return x.SourceHash
+	}
+	return ""
+}
+
+func (x *Proof) GetHeldHash() string {
+	if x != nil {
+		return x.HeldHash
+	}
+	return ""
+}
+
+func (x *Proof) GetMissing() int64 {
+	if x != nil {
+		return x.Missing
+	}
+	return 0
+}
+
+func (x *Proof) GetDifferent() int64 {
+	if x != nil {
+		return x.Different
+	}
+	return 0
+}
+
+func (x *Proof) GetExtra() int64 {
+	if x != nil {
+		return x.Extra
+	}
+	return 0
+}
+
+func (x *Proof) GetDifferences() []*Difference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+func (x *Proof) GetRepaired() int64 {
+	if x != nil {
+		return x.Repaired
+	}
+	return 0
+}
+
+func (x *Proof) GetFaultCode() string {
+	if x != nil {
+		return x.FaultCode
+	}
+	return ""
+}
+
+func (x *Proof) GetFault() string {
+	if x != nil {
+		return x.Fault
+	}
+	return ""
+}
+
+type Difference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// "missing", "different" or "extra".
+	Is            string `protobuf:"bytes,2,opt,name=is,proto3" json:"is,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Difference) Reset() {
+	*x = Difference{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Difference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Difference) ProtoMessage() {}
+
+func (x *Difference) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Difference.ProtoReflect.Descriptor instead.
+func (*Difference) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Difference) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Difference) GetIs() string {
+	if x != nil {
+		return x.Is
+	}
+	return ""
+}
+
+type ListRejectedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Each narrows the list if it is not empty.
+	Resource string `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
+	Source   string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	Rule     string `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
+	// 1 to 500; default 50.
+	PageSize      int32  `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRejectedRequest) Reset() {
+	*x = ListRejectedRequest{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRejectedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRejectedRequest) ProtoMessage() {}
+
+func (x *ListRejectedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRejectedRequest.ProtoReflect.Descriptor instead.
+func (*ListRejectedRequest) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListRejectedRequest) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *ListRejectedRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *ListRejectedRequest) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *ListRejectedRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRejectedRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListRejectedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Rows  []*RejectedRow         `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	// For the next page; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRejectedResponse) Reset() {
+	*x = ListRejectedResponse{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRejectedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRejectedResponse) ProtoMessage() {}
+
+func (x *ListRejectedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRejectedResponse.ProtoReflect.Descriptor instead.
+func (*ListRejectedResponse) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListRejectedResponse) GetRows() []*RejectedRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *ListRejectedResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// A row that was not accepted.
+type RejectedRow struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Resource string                 `protobuf:"bytes,2,opt,name=resource,proto3" json:"resource,omitempty"`
+	Source   string                 `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	// Where it lies at the source.
+	Origin string `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
+	Rule   string `protobuf:"bytes,5,opt,name=rule,proto3" json:"rule,omitempty"`
+	Field  string `protobuf:"bytes,6,opt,name=field,proto3" json:"field,omitempty"`
+	Detail string `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"`
+	// Base64 of the bytes as the source gave them.
+	Raw  []byte                 `protobuf:"bytes,8,opt,name=raw,proto3" json:"raw,omitempty"`
+	Time *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=time,proto3" json:"time,omitempty"`
+	// When it was mended, and by whom; absent if it was not.
+	MendTime      *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=mend_time,json=mendTime,proto3" json:"mend_time,omitempty"`
+	MendedBy      string                 `protobuf:"bytes,11,opt,name=mended_by,json=mendedBy,proto3" json:"mended_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectedRow) Reset() {
+	*x = RejectedRow{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectedRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectedRow) ProtoMessage() {}
+
+func (x *RejectedRow) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectedRow.ProtoReflect.Descriptor instead.
+func (*RejectedRow) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *RejectedRow) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RejectedRow) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *RejectedRow) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *RejectedRow) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *RejectedRow) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *RejectedRow) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *RejectedRow) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *RejectedRow) GetRaw() []byte {
+	if x != nil {
+		return x.Raw
+	}
+	return nil
+}
+
+func (x *RejectedRow) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *RejectedRow) GetMendTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MendTime
+	}
+	return nil
+}
+
+func (x *RejectedRow) GetMendedBy() string {
+	if x != nil {
+		return x.MendedBy
+	}
+	return ""
+}
+
+type MendRejectedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Values by column of the source, in place of those of the row.
+	Columns       map[string]string `protobuf:"bytes,2,rep,name=columns,proto3" json:"columns,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MendRejectedRequest) Reset() {
+	*x = MendRejectedRequest{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MendRejectedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MendRejectedRequest) ProtoMessage() {}
+
+func (x *MendRejectedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MendRejectedRequest.ProtoReflect.Descriptor instead.
+func (*MendRejectedRequest) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *MendRejectedRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *MendRejectedRequest) GetColumns() map[string]string {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+type MendRejectedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The record that was published.
+	RecordId string `protobuf:"bytes,1,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`
+	// Why it is still not accepted; empty if it is.
+	Rule          string `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	Field         string `protobuf:"bytes,3,opt,name=field,proto3" json:"field,omitempty"`
+	Detail        string `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MendRejectedResponse) Reset() {
+	*x = MendRejectedResponse{}
+	mi := &file_connectors_v1_connectors_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MendRejectedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MendRejectedResponse) ProtoMessage() {}
+
+func (x *MendRejectedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_connectors_v1_connectors_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MendRejectedResponse.ProtoReflect.Descriptor instead.
+func (*MendRejectedResponse) Descriptor() ([]byte, []int) {
+	return file_connectors_v1_connectors_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *MendRejectedResponse) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *MendRejectedResponse) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *MendRejectedResponse) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *MendRejectedResponse) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 var File_connectors_v1_connectors_proto protoreflect.FileDescriptor
 
 const file_connectors_v1_connectors_proto_rawDesc = "" +
@@ -316,7 +2205,7 @@ const file_connectors_v1_connectors_proto_rawDesc = "" +
 	"\x1econnectors/v1/connectors.proto\x12\rconnectors.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n" +
 	"\x12ListSourcesRequest\"F\n" +
 	"\x13ListSourcesResponse\x12/\n" +
-	"\asources\x18\x01 \x03(\v2\x15.connectors.v1.SourceR\asources\"\x80\x05\n" +
+	"\asources\x18\x01 \x03(\v2\x15.connectors.v1.SourceR\asources\"\x8d\x06\n" +
 	"\x06Source\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1a\n" +
@@ -330,22 +2219,175 @@ const file_connectors_v1_connectors_proto_rawDesc = "" +
 	"\x0elast_read_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\flastReadTime\x12F\n" +
 	"\x11newest_event_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x0fnewestEventTime\x12\x14\n" +
-	"\x05fault\x18\f \x01(\tR\x05fault\x1aA\n" +
+	"\x05fault\x18\f \x01(\tR\x05fault\x12\x1d\n" +
+	"\n" +
+	"fault_code\x18\r \x01(\tR\tfaultCode\x12@\n" +
+	"\x0ecaught_up_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\fcaughtUpTime\x12*\n" +
+	"\x05proof\x18\x0f \x01(\v2\x14.connectors.v1.ProofR\x05proof\x1aA\n" +
 	"\x13RejectedByRuleEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a;\n" +
 	"\rFindingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01*\xb0\x01\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"2\n" +
+	"\x10PutSourceRequest\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\tR\n" +
+	"definition\"'\n" +
+	"\x11PutSourceResponse\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"*\n" +
+	"\x14GetDefinitionRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"7\n" +
+	"\x15GetDefinitionResponse\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\tR\n" +
+	"definition\")\n" +
+	"\x13DeleteSourceRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x16\n" +
+	"\x14DeleteSourceResponse\"7\n" +
+	"\x13CheckSourcesRequest\x12 \n" +
+	"\vdefinitions\x18\x01 \x01(\tR\vdefinitions\"N\n" +
+	"\x14CheckSourcesResponse\x126\n" +
+	"\asources\x18\x01 \x03(\v2\x1c.connectors.v1.CheckedSourceR\asources\"\x85\x01\n" +
+	"\rCheckedSource\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x122\n" +
+	"\x06faults\x18\x02 \x03(\v2\x1a.connectors.v1.SourceFaultR\x06faults\x12,\n" +
+	"\x04rows\x18\x03 \x03(\v2\x18.connectors.v1.SampleRowR\x04rows\"9\n" +
+	"\vSourceFault\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\"\xb6\x01\n" +
+	"\tSampleRow\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x129\n" +
+	"\n" +
+	"event_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\teventTime\x12\x18\n" +
+	"\apayload\x18\x04 \x01(\tR\apayload\x12\x12\n" +
+	"\x04rule\x18\x05 \x01(\tR\x04rule\x12\x16\n" +
+	"\x06detail\x18\x06 \x01(\tR\x06detail\"(\n" +
+	"\x12PauseSourceRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x15\n" +
+	"\x13PauseSourceResponse\")\n" +
+	"\x13ResumeSourceRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x16\n" +
+	"\x14ResumeSourceResponse\"'\n" +
+	"\x11StopSourceRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x14\n" +
+	"\x12StopSourceResponse\"M\n" +
+	"\x13RereadSourceRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04from\x18\x02 \x03(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x03(\tR\x02to\"&\n" +
+	"\x14RereadSourceResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"*\n" +
+	"\x14AcceptColumnsRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x17\n" +
+	"\x15AcceptColumnsResponse\"@\n" +
+	"\x12ProveSourceRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06repair\x18\x02 \x01(\bR\x06repair\"%\n" +
+	"\x13ProveSourceResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"H\n" +
+	"\x11ListProofsRequest\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\"B\n" +
+	"\x12ListProofsResponse\x12,\n" +
+	"\x06proofs\x18\x01 \x03(\v2\x14.connectors.v1.ProofR\x06proofs\"\xf5\x04\n" +
+	"\x05Proof\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1a\n" +
+	"\bresource\x18\x03 \x01(\tR\bresource\x125\n" +
+	"\averdict\x18\x04 \x01(\x0e2\x1b.connectors.v1.ProofVerdictR\averdict\x129\n" +
+	"\n" +
+	"start_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x1f\n" +
+	"\vsource_rows\x18\a \x01(\x03R\n" +
+	"sourceRows\x12'\n" +
+	"\x0fsource_rejected\x18\b \x01(\x03R\x0esourceRejected\x12\x1b\n" +
+	"\theld_rows\x18\t \x01(\x03R\bheldRows\x12\x1f\n" +
+	"\vsource_hash\x18\n" +
+	" \x01(\tR\n" +
+	"sourceHash\x12\x1b\n" +
+	"\theld_hash\x18\v \x01(\tR\bheldHash\x12\x18\n" +
+	"\amissing\x18\f \x01(\x03R\amissing\x12\x1c\n" +
+	"\tdifferent\x18\r \x01(\x03R\tdifferent\x12\x14\n" +
+	"\x05extra\x18\x0e \x01(\x03R\x05extra\x12;\n" +
+	"\vdifferences\x18\x0f \x03(\v2\x19.connectors.v1.DifferenceR\vdifferences\x12\x1a\n" +
+	"\brepaired\x18\x10 \x01(\x03R\brepaired\x12\x1d\n" +
+	"\n" +
+	"fault_code\x18\x11 \x01(\tR\tfaultCode\x12\x14\n" +
+	"\x05fault\x18\x12 \x01(\tR\x05fault\".\n" +
+	"\n" +
+	"Difference\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x0e\n" +
+	"\x02is\x18\x02 \x01(\tR\x02is\"\x99\x01\n" +
+	"\x13ListRejectedRequest\x12\x1a\n" +
+	"\bresource\x18\x01 \x01(\tR\bresource\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12\x12\n" +
+	"\x04rule\x18\x03 \x01(\tR\x04rule\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"n\n" +
+	"\x14ListRejectedResponse\x12.\n" +
+	"\x04rows\x18\x01 \x03(\v2\x1a.connectors.v1.RejectedRowR\x04rows\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc3\x02\n" +
+	"\vRejectedRow\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
+	"\bresource\x18\x02 \x01(\tR\bresource\x12\x16\n" +
+	"\x06source\x18\x03 \x01(\tR\x06source\x12\x16\n" +
+	"\x06origin\x18\x04 \x01(\tR\x06origin\x12\x12\n" +
+	"\x04rule\x18\x05 \x01(\tR\x04rule\x12\x14\n" +
+	"\x05field\x18\x06 \x01(\tR\x05field\x12\x16\n" +
+	"\x06detail\x18\a \x01(\tR\x06detail\x12\x10\n" +
+	"\x03raw\x18\b \x01(\fR\x03raw\x12.\n" +
+	"\x04time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x127\n" +
+	"\tmend_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\bmendTime\x12\x1b\n" +
+	"\tmended_by\x18\v \x01(\tR\bmendedBy\"\xac\x01\n" +
+	"\x13MendRejectedRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12I\n" +
+	"\acolumns\x18\x02 \x03(\v2/.connectors.v1.MendRejectedRequest.ColumnsEntryR\acolumns\x1a:\n" +
+	"\fColumnsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"u\n" +
+	"\x14MendRejectedResponse\x12\x1b\n" +
+	"\trecord_id\x18\x01 \x01(\tR\brecordId\x12\x12\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x14\n" +
+	"\x05field\x18\x03 \x01(\tR\x05field\x12\x16\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail*\xfd\x01\n" +
 	"\vSourceState\x12\x1c\n" +
 	"\x18SOURCE_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15SOURCE_STATE_STARTING\x10\x01\x12\x18\n" +
 	"\x14SOURCE_STATE_READING\x10\x02\x12\x1a\n" +
 	"\x16SOURCE_STATE_CAUGHT_UP\x10\x03\x12\x18\n" +
 	"\x14SOURCE_STATE_FAILING\x10\x04\x12\x18\n" +
-	"\x14SOURCE_STATE_STOPPED\x10\x052~\n" +
+	"\x14SOURCE_STATE_STOPPED\x10\x05\x12\x17\n" +
+	"\x13SOURCE_STATE_PAUSED\x10\x06\x12\x18\n" +
+	"\x14SOURCE_STATE_WAITING\x10\a\x12\x18\n" +
+	"\x14SOURCE_STATE_BLOCKED\x10\b*\x96\x01\n" +
+	"\fProofVerdict\x12\x1d\n" +
+	"\x19PROOF_VERDICT_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13PROOF_VERDICT_ASKED\x10\x01\x12\x17\n" +
+	"\x13PROOF_VERDICT_EQUAL\x10\x02\x12\x1b\n" +
+	"\x17PROOF_VERDICT_DIFFERENT\x10\x03\x12\x18\n" +
+	"\x14PROOF_VERDICT_FAILED\x10\x042\xbf\r\n" +
 	"\x11ConnectorsService\x12i\n" +
-	"\vListSources\x12!.connectors.v1.ListSourcesRequest\x1a\".connectors.v1.ListSourcesResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/sourcesBAZ?github.com/onewindow/onewindow/proto/connectors/v1;connectorsv1b\x06proto3"
+	"\vListSources\x12!.connectors.v1.ListSourcesRequest\x1a\".connectors.v1.ListSourcesResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/sources\x12f\n" +
+	"\tPutSource\x12\x1f.connectors.v1.PutSourceRequest\x1a .connectors.v1.PutSourceResponse\"\x16\x82\xd3\xe4\x93\x02\x10:\x01*\x1a\v/v1/sources\x12\x85\x01\n" +
+	"\rGetDefinition\x12#.connectors.v1.GetDefinitionRequest\x1a$.connectors.v1.GetDefinitionResponse\")\x82\xd3\xe4\x93\x02#\x12!/v1/sources/{name=*/*}/definition\x12w\n" +
+	"\fDeleteSource\x12\".connectors.v1.DeleteSourceRequest\x1a#.connectors.v1.DeleteSourceResponse\"\x1e\x82\xd3\xe4\x93\x02\x18*\x16/v1/sources/{name=*/*}\x12u\n" +
+	"\fCheckSources\x12\".connectors.v1.CheckSourcesRequest\x1a#.connectors.v1.CheckSourcesResponse\"\x1c\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/sources:check\x12}\n" +
+	"\vPauseSource\x12!.connectors.v1.PauseSourceRequest\x1a\".connectors.v1.PauseSourceResponse\"'\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/sources/{name=*/*}:pause\x12\x81\x01\n" +
+	"\fResumeSource\x12\".connectors.v1.ResumeSourceRequest\x1a#.connectors.v1.ResumeSourceResponse\"(\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/sources/{name=*/*}:resume\x12y\n" +
+	"\n" +
+	"StopSource\x12 .connectors.v1.StopSourceRequest\x1a!.connectors.v1.StopSourceResponse\"&\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/sources/{name=*/*}:stop\x12\x81\x01\n" +
+	"\fRereadSource\x12\".connectors.v1.RereadSourceRequest\x1a#.connectors.v1.RereadSourceResponse\"(\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/sources/{name=*/*}:reread\x12\x8b\x01\n" +
+	"\rAcceptColumns\x12#.connectors.v1.AcceptColumnsRequest\x1a$.connectors.v1.AcceptColumnsResponse\"/\x82\xd3\xe4\x93\x02):\x01*\"$/v1/sources/{name=*/*}:acceptColumns\x12}\n" +
+	"\vProveSource\x12!.connectors.v1.ProveSourceRequest\x1a\".connectors.v1.ProveSourceResponse\"'\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/sources/{name=*/*}:prove\x12e\n" +
+	"\n" +
+	"ListProofs\x12 .connectors.v1.ListProofsRequest\x1a!.connectors.v1.ListProofsResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
+	"/v1/proofs\x12m\n" +
+	"\fListRejected\x12\".connectors.v1.ListRejectedRequest\x1a#.connectors.v1.ListRejectedResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/rejected\x12z\n" +
+	"\fMendRejected\x12\".connectors.v1.MendRejectedRequest\x1a#.connectors.v1.MendRejectedResponse\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/rejected/{id}:mendBAZ?github.com/onewindow/onewindow/proto/connectors/v1;connectorsv1b\x06proto3"
 
 var (
 	file_connectors_v1_connectors_proto_rawDescOnce sync.Once
@@ -359,31 +2401,106 @@ func file_connectors_v1_connectors_proto_rawDescGZIP() []byte {
 	return file_connectors_v1_connectors_proto_rawDescData
 }
 
-var file_connectors_v1_connectors_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_connectors_v1_connectors_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_connectors_v1_connectors_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_connectors_v1_connectors_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_connectors_v1_connectors_proto_goTypes = []any{
 	(SourceState)(0),              // 0: connectors.v1.SourceState
-	(*ListSourcesRequest)(nil),    // 1: connectors.v1.ListSourcesRequest
-	(*ListSourcesResponse)(nil),   // 2: connectors.v1.ListSourcesResponse
-	(*Source)(nil),                // 3: connectors.v1.Source
-	nil,                           // 4: connectors.v1.Source.RejectedByRuleEntry
-	nil,                           // 5: connectors.v1.Source.FindingsEntry
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(ProofVerdict)(0),             // 1: connectors.v1.ProofVerdict
+	(*ListSourcesRequest)(nil),    // 2: connectors.v1.ListSourcesRequest
+	(*ListSourcesResponse)(nil),   // 3: connectors.v1.ListSourcesResponse
+	(*Source)(nil),                // 4: connectors.v1.Source
+	(*PutSourceRequest)(nil),      // 5: connectors.v1.PutSourceRequest
+	(*PutSourceResponse)(nil),     // 6: connectors.v1.PutSourceResponse
+	(*GetDefinitionRequest)(nil),  // 7: connectors.v1.GetDefinitionRequest
+	(*GetDefinitionResponse)(nil), // 8: connectors.v1.GetDefinitionResponse
+	(*DeleteSourceRequest)(nil),   // 9: connectors.v1.DeleteSourceRequest
+	(*DeleteSourceResponse)(nil),  // 10: connectors.v1.DeleteSourceResponse
+	(*CheckSourcesRequest)(nil),   // 11: connectors.v1.CheckSourcesRequest
+	(*CheckSourcesResponse)(nil),  // 12: connectors.v1.CheckSourcesResponse
+	(*CheckedSource)(nil),         // 13: connectors.v1.CheckedSource
+	(*SourceFault)(nil),           // 14: connectors.v1.SourceFault
+	(*SampleRow)(nil),             // 15: connectors.v1.SampleRow
+	(*PauseSourceRequest)(nil),    // 16: connectors.v1.PauseSourceRequest
+	(*PauseSourceResponse)(nil),   // 17: connectors.v1.PauseSourceResponse
+	(*ResumeSourceRequest)(nil),   // 18: connectors.v1.ResumeSourceRequest
+	(*ResumeSourceResponse)(nil),  // 19: connectors.v1.ResumeSourceResponse
+	(*StopSourceRequest)(nil),     // 20: connectors.v1.StopSourceRequest
+	(*StopSourceResponse)(nil),    // 21: connectors.v1.StopSourceResponse
+	(*RereadSourceRequest)(nil),   // 22: connectors.v1.RereadSourceRequest
+	(*RereadSourceResponse)(nil),  // 23: connectors.v1.RereadSourceResponse
+	(*AcceptColumnsRequest)(nil),  // 24: connectors.v1.AcceptColumnsRequest
+	(*AcceptColumnsResponse)(nil), // 25: connectors.v1.AcceptColumnsResponse
+	(*ProveSourceRequest)(nil),    // 26: connectors.v1.ProveSourceRequest
+	(*ProveSourceResponse)(nil),   // 27: connectors.v1.ProveSourceResponse
+	(*ListProofsRequest)(nil),     // 28: connectors.v1.ListProofsRequest
+	(*ListProofsResponse)(nil),    // 29: connectors.v1.ListProofsResponse
+	(*Proof)(nil),                 // 30: connectors.v1.Proof
+	(*Difference)(nil),            // 31: connectors.v1.Difference
+	(*ListRejectedRequest)(nil),   // 32: connectors.v1.ListRejectedRequest
+	(*ListRejectedResponse)(nil),  // 33: connectors.v1.ListRejectedResponse
+	(*RejectedRow)(nil),           // 34: connectors.v1.RejectedRow
+	(*MendRejectedRequest)(nil),   // 35: connectors.v1.MendRejectedRequest
+	(*MendRejectedResponse)(nil),  // 36: connectors.v1.MendRejectedResponse
+	nil,                           // 37: connectors.v1.Source.RejectedByRuleEntry
+	nil,                           // 38: connectors.v1.Source.FindingsEntry
+	nil,                           // 39: connectors.v1.MendRejectedRequest.ColumnsEntry
+	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
 }
 var file_connectors_v1_connectors_proto_depIdxs = []int32{
-	3, // 0: connectors.v1.ListSourcesResponse.sources:type_name -> connectors.v1.Source
-	0, // 1: connectors.v1.Source.state:type_name -> connectors.v1.SourceState
-	4, // 2: connectors.v1.Source.rejected_by_rule:type_name -> connectors.v1.Source.RejectedByRuleEntry
-	5, // 3: connectors.v1.Source.findings:type_name -> connectors.v1.Source.FindingsEntry
-	6, // 4: connectors.v1.Source.last_read_time:type_name -> google.protobuf.Timestamp
-	6, // 5: connectors.v1.Source.newest_event_time:type_name -> google.protobuf.Timestamp
-	1, // 6: connectors.v1.ConnectorsService.ListSources:input_type -> connectors.v1.ListSourcesRequest
-	2, // 7: connectors.v1.ConnectorsService.ListSources:output_type -> connectors.v1.ListSourcesResponse
-	7, // [7:8] is the sub-list for method output_type
-	6, // [6:7] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	4,  // 0: connectors.v1.ListSourcesResponse.sources:type_name -> connectors.v1.Source
+	0,  // 1: connectors.v1.Source.state:type_name -> connectors.v1.SourceState
+	37, // 2: connectors.v1.Source.rejected_by_rule:type_name -> connectors.v1.Source.RejectedByRuleEntry
+	38, // 3: connectors.v1.Source.findings:type_name -> connectors.v1.Source.FindingsEntry
+	40, // 4: connectors.v1.Source.last_read_time:type_name -> google.protobuf.Timestamp
+	40, // 5: connectors.v1.Source.newest_event_time:type_name -> google.protobuf.Timestamp
+	40, // 6: connectors.v1.Source.caught_up_time:type_name -> google.protobuf.Timestamp
+	30, // 7: connectors.v1.Source.proof:type_name -> connectors.v1.Proof
+	13, // 8: connectors.v1.CheckSourcesResponse.sources:type_name -> connectors.v1.CheckedSource
+	14, // 9: connectors.v1.CheckedSource.faults:type_name -> connectors.v1.SourceFault
+	15, // 10: connectors.v1.CheckedSource.rows:type_name -> connectors.v1.SampleRow
+	40, // 11: connectors.v1.SampleRow.event_time:type_name -> google.protobuf.Timestamp
+	30, // 12: connectors.v1.ListProofsResponse.proofs:type_name -> connectors.v1.Proof
+	1,  // 13: connectors.v1.Proof.verdict:type_name -> connectors.v1.ProofVerdict
+	40, // 14: connectors.v1.Proof.start_time:type_name -> google.protobuf.Timestamp
+	40, // 15: connectors.v1.Proof.end_time:type_name -> google.protobuf.Timestamp
+	31, // 16: connectors.v1.Proof.differences:type_name -> connectors.v1.Difference
+	34, // 17: connectors.v1.ListRejectedResponse.rows:type_name -> connectors.v1.RejectedRow
+	40, // 18: connectors.v1.RejectedRow.time:type_name -> google.protobuf.Timestamp
+	40, // 19: connectors.v1.RejectedRow.mend_time:type_name -> google.protobuf.Timestamp
+	39, // 20: connectors.v1.MendRejectedRequest.columns:type_name -> connectors.v1.MendRejectedRequest.ColumnsEntry
+	2,  // 21: connectors.v1.ConnectorsService.ListSources:input_type -> connectors.v1.ListSourcesRequest
+	5,  // 22: connectors.v1.ConnectorsService.PutSource:input_type -> connectors.v1.PutSourceRequest
+	7,  // 23: connectors.v1.ConnectorsService.GetDefinition:input_type -> connectors.v1.GetDefinitionRequest
+	9,  // 24: connectors.v1.ConnectorsService.DeleteSource:input_type -> connectors.v1.DeleteSourceRequest
+	11, // 25: connectors.v1.ConnectorsService.CheckSources:input_type -> connectors.v1.CheckSourcesRequest
+	16, // 26: connectors.v1.ConnectorsService.PauseSource:input_type -> connectors.v1.PauseSourceRequest
+	18, // 27: connectors.v1.ConnectorsService.ResumeSource:input_type -> connectors.v1.ResumeSourceRequest
+	20, // 28: connectors.v1.ConnectorsService.StopSource:input_type -> connectors.v1.StopSourceRequest
+	22, // 29: connectors.v1.ConnectorsService.RereadSource:input_type -> connectors.v1.RereadSourceRequest
+	24, // 30: connectors.v1.ConnectorsService.AcceptColumns:input_type -> connectors.v1.AcceptColumnsRequest
+	26, // 31: connectors.v1.ConnectorsService.ProveSource:input_type -> connectors.v1.ProveSourceRequest
+	28, // 32: connectors.v1.ConnectorsService.ListProofs:input_type -> connectors.v1.ListProofsRequest
+	32, // 33: connectors.v1.ConnectorsService.ListRejected:input_type -> connectors.v1.ListRejectedRequest
+	35, // 34: connectors.v1.ConnectorsService.MendRejected:input_type -> connectors.v1.MendRejectedRequest
+	3,  // 35: connectors.v1.ConnectorsService.ListSources:output_type -> connectors.v1.ListSourcesResponse
+	6,  // 36: connectors.v1.ConnectorsService.PutSource:output_type -> connectors.v1.PutSourceResponse
+	8,  // 37: connectors.v1.ConnectorsService.GetDefinition:output_type -> connectors.v1.GetDefinitionResponse
+	10, // 38: connectors.v1.ConnectorsService.DeleteSource:output_type -> connectors.v1.DeleteSourceResponse
+	12, // 39: connectors.v1.ConnectorsService.CheckSources:output_type -> connectors.v1.CheckSourcesResponse
+	17, // 40: connectors.v1.ConnectorsService.PauseSource:output_type -> connectors.v1.PauseSourceResponse
+	19, // 41: connectors.v1.ConnectorsService.ResumeSource:output_type -> connectors.v1.ResumeSourceResponse
+	21, // 42: connectors.v1.ConnectorsService.StopSource:output_type -> connectors.v1.StopSourceResponse
+	23, // 43: connectors.v1.ConnectorsService.RereadSource:output_type -> connectors.v1.RereadSourceResponse
+	25, // 44: connectors.v1.ConnectorsService.AcceptColumns:output_type -> connectors.v1.AcceptColumnsResponse
+	27, // 45: connectors.v1.ConnectorsService.ProveSource:output_type -> connectors.v1.ProveSourceResponse
+	29, // 46: connectors.v1.ConnectorsService.ListProofs:output_type -> connectors.v1.ListProofsResponse
+	33, // 47: connectors.v1.ConnectorsService.ListRejected:output_type -> connectors.v1.ListRejectedResponse
+	36, // 48: connectors.v1.ConnectorsService.MendRejected:output_type -> connectors.v1.MendRejectedResponse
+	35, // [35:49] is the sub-list for method output_type
+	21, // [21:35] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_connectors_v1_connectors_proto_init() }
@@ -396,8 +2513,8 @@ func file_connectors_v1_connectors_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_connectors_v1_connectors_proto_rawDesc), len(file_connectors_v1_connectors_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   5,
+			NumEnums:      2,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

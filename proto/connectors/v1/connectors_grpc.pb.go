@@ -21,17 +21,58 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ConnectorsService_ListSources_FullMethodName = "/connectors.v1.ConnectorsService/ListSources"
+	ConnectorsService_ListSources_FullMethodName   = "/connectors.v1.ConnectorsService/ListSources"
+	ConnectorsService_PutSource_FullMethodName     = "/connectors.v1.ConnectorsService/PutSource"
+	ConnectorsService_GetDefinition_FullMethodName = "/connectors.v1.ConnectorsService/GetDefinition"
+	ConnectorsService_DeleteSource_FullMethodName  = "/connectors.v1.ConnectorsService/DeleteSource"
+	ConnectorsService_CheckSources_FullMethodName  = "/connectors.v1.ConnectorsService/CheckSources"
+	ConnectorsService_PauseSource_FullMethodName   = "/connectors.v1.ConnectorsService/PauseSource"
+	ConnectorsService_ResumeSource_FullMethodName  = "/connectors.v1.ConnectorsService/ResumeSource"
+	ConnectorsService_StopSource_FullMethodName    = "/connectors.v1.ConnectorsService/StopSource"
+	ConnectorsService_RereadSource_FullMethodName  = "/connectors.v1.ConnectorsService/RereadSource"
+	ConnectorsService_AcceptColumns_FullMethodName = "/connectors.v1.ConnectorsService/AcceptColumns"
+	ConnectorsService_ProveSource_FullMethodName   = "/connectors.v1.ConnectorsService/ProveSource"
+	ConnectorsService_ListProofs_FullMethodName    = "/connectors.v1.ConnectorsService/ListProofs"
+	ConnectorsService_ListRejected_FullMethodName  = "/connectors.v1.ConnectorsService/ListRejected"
+	ConnectorsService_MendRejected_FullMethodName  = "/connectors.v1.ConnectorsService/MendRejected"
 )
 
 // ConnectorsServiceClient is the client API for ConnectorsService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// The sources and their state.
+// The sources, what they are to do, proofs of completeness, and rejected rows.
 type ConnectorsServiceClient interface {
 	// Lists every source with its counts, by name.
 	ListSources(ctx context.Context, in *ListSourcesRequest, opts ...grpc.CallOption) (*ListSourcesResponse, error)
+	// Defines a source, or replaces its definition, and starts to read it.
+	PutSource(ctx context.Context, in *PutSourceRequest, opts ...grpc.CallOption) (*PutSourceResponse, error)
+	// The definition of a source that came by the API.
+	GetDefinition(ctx context.Context, in *GetDefinitionRequest, opts ...grpc.CallOption) (*GetDefinitionResponse, error)
+	// Ends a source that came by the API. What was saved of it stays.
+	DeleteSource(ctx context.Context, in *DeleteSourceRequest, opts ...grpc.CallOption) (*DeleteSourceResponse, error)
+	// Connects to the sources of a definitions document and shows some of their rows as they would be published; nothing
+	// is published and nothing changes at the source.
+	CheckSources(ctx context.Context, in *CheckSourcesRequest, opts ...grpc.CallOption) (*CheckSourcesResponse, error)
+	// Closes a source for a while. Its place is kept.
+	PauseSource(ctx context.Context, in *PauseSourceRequest, opts ...grpc.CallOption) (*PauseSourceResponse, error)
+	// Lets a paused or stopped source go on where it was.
+	ResumeSource(ctx context.Context, in *ResumeSourceRequest, opts ...grpc.CallOption) (*ResumeSourceResponse, error)
+	// Closes a source until it is resumed; nothing asks the department's system any more, proofs included.
+	StopSource(ctx context.Context, in *StopSourceRequest, opts ...grpc.CallOption) (*StopSourceResponse, error)
+	// Reads a range of keys again, beside what is new.
+	RereadSource(ctx context.Context, in *RereadSourceRequest, opts ...grpc.CallOption) (*RereadSourceResponse, error)
+	// Agrees to the changed columns for which a source waits; it goes on by itself.
+	AcceptColumns(ctx context.Context, in *AcceptColumnsRequest, opts ...grpc.CallOption) (*AcceptColumnsResponse, error)
+	// Compares a source with what the exchange holds from it; the report comes with ListProofs.
+	ProveSource(ctx context.Context, in *ProveSourceRequest, opts ...grpc.CallOption) (*ProveSourceResponse, error)
+	// Lists proofs, newest first.
+	ListProofs(ctx context.Context, in *ListProofsRequest, opts ...grpc.CallOption) (*ListProofsResponse, error)
+	// Lists rejected rows, newest first.
+	ListRejected(ctx context.Context, in *ListRejectedRequest, opts ...grpc.CallOption) (*ListRejectedResponse, error)
+	// Puts a rejected row right and publishes it: with other values for some columns, or as it is after the definition
+	// or the resource's schema was mended.
+	MendRejected(ctx context.Context, in *MendRejectedRequest, opts ...grpc.CallOption) (*MendRejectedResponse, error)
 }
 
 type connectorsServiceClient struct {
@@ -52,14 +93,172 @@ func (c *connectorsServiceClient) ListSources(ctx context.Context, in *ListSourc
 	return out, nil
 }
 
+func (c *connectorsServiceClient) PutSource(ctx context.Context, in *PutSourceRequest, opts ...grpc.CallOption) (*PutSourceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutSourceResponse)
+	err := c.cc.Invoke(ctx, ConnectorsService_PutSource_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorsServiceClient) GetDefinition(ctx context.Context, in *GetDefinitionRequest, opts ...grpc.CallOption) (*GetDefinitionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetDefinitionResponse)
+	err := c.cc.Invoke(ctx, ConnectorsService_GetDefinition_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorsServiceClient) DeleteSource(ctx context.Context, in *DeleteSourceRequest, opts ...grpc.CallOption) (*DeleteSourceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteSourceResponse)
+	err := c.cc.Invoke(ctx, ConnectorsService_DeleteSource_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorsServiceClient) CheckSources(ctx context.Context, in *CheckSourcesRequest, opts ...grpc.CallOption) (*CheckSourcesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckSourcesResponse)
+	err := c.cc.Invoke(ctx, ConnectorsService_CheckSources_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorsServiceClient) PauseSource(ctx context.Context, in *PauseSourceRequest, opts ...grpc.CallOption) (*PauseSourceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PauseSourceResponse)
+	err := c.cc.Invoke(ctx, ConnectorsService_PauseSource_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorsServiceClient) ResumeSource(ctx context.Context, in *ResumeSourceRequest, opts ...grpc.CallOption) (*ResumeSourceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResumeSourceResponse)
+	err := c.cc.Invoke(ctx, ConnectorsService_ResumeSource_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorsServiceClient) StopSource(ctx context.Context, in *StopSourceRequest, opts ...grpc.CallOption) (*StopSourceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StopSourceResponse)
+	err := c.cc.Invoke(ctx, ConnectorsService_StopSource_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorsServiceClient) RereadSource(ctx context.Context, in *RereadSourceRequest, opts ...grpc.CallOption) (*RereadSourceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RereadSourceResponse)
+	err := c.cc.Invoke(ctx, ConnectorsService_RereadSource_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorsServiceClient) AcceptColumns(ctx context.Context, in *AcceptColumnsRequest, opts ...grpc.CallOption) (*AcceptColumnsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AcceptColumnsResponse)
+	err := c.cc.Invoke(ctx, ConnectorsService_AcceptColumns_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorsServiceClient) ProveSource(ctx context.Context, in *ProveSourceRequest, opts ...grpc.CallOption) (*ProveSourceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ProveSourceResponse)
+	err := c.cc.Invoke(ctx, ConnectorsService_ProveSource_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorsServiceClient) ListProofs(ctx context.Context, in *ListProofsRequest, opts ...grpc.CallOption) (*ListProofsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListProofsResponse)
+	err := c.cc.Invoke(ctx, ConnectorsService_ListProofs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorsServiceClient) ListRejected(ctx context.Context, in *ListRejectedRequest, opts ...grpc.CallOption) (*ListRejectedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRejectedResponse)
+	err := c.cc.Invoke(ctx, ConnectorsService_ListRejected_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectorsServiceClient) MendRejected(ctx context.Context, in *MendRejectedRequest, opts ...grpc.CallOption) (*MendRejectedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MendRejectedResponse)
+	err := c.cc.Invoke(ctx, ConnectorsService_MendRejected_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ConnectorsServiceServer is the server API for ConnectorsService service.
 // All implementations must embed UnimplementedConnectorsServiceServer
 // for forward compatibility.
 //
-// The sources and their state.
+// The sources, what they are to do, proofs of completeness, and rejected rows.
 type ConnectorsServiceServer interface {
 	// Lists every source with its counts, by name.
 	ListSources(context.Context, *ListSourcesRequest) (*ListSourcesResponse, error)
+	// Defines a source, or replaces its definition, and starts to read it.
+	PutSource(context.Context, *PutSourceRequest) (*PutSourceResponse, error)
+	// The definition of a source that came by the API.
+	GetDefinition(context.Context, *GetDefinitionRequest) (*GetDefinitionResponse, error)
+	// Ends a source that came by the API. What was saved of it stays.
+	DeleteSource(context.Context, *DeleteSourceRequest) (*DeleteSourceResponse, error)
+	// Connects to the sources of a definitions document and shows some of their rows as they would be published; nothing
+	// is published and nothing changes at the source.
+	CheckSources(context.Context, *CheckSourcesRequest) (*CheckSourcesResponse, error)
+	// Closes a source for a while. Its place is kept.
+	PauseSource(context.Context, *PauseSourceRequest) (*PauseSourceResponse, error)
+	// Lets a paused or stopped source go on where it was.
+	ResumeSource(context.Context, *ResumeSourceRequest) (*ResumeSourceResponse, error)
+	// Closes a source until it is resumed; nothing asks the department's system any more, proofs included.
+	StopSource(context.Context, *StopSourceRequest) (*StopSourceResponse, error)
+	// Reads a range of keys again, beside what is new.
+	RereadSource(context.Context, *RereadSourceRequest) (*RereadSourceResponse, error)
+	// Agrees to the changed columns for which a source waits; it goes on by itself.
+	AcceptColumns(context.Context, *AcceptColumnsRequest) (*AcceptColumnsResponse, error)
+	// Compares a source with what the exchange holds from it; the report comes with ListProofs.
+	ProveSource(context.Context, *ProveSourceRequest) (*ProveSourceResponse, error)
+	// Lists proofs, newest first.
+	ListProofs(context.Context, *ListProofsRequest) (*ListProofsResponse, error)
+	// Lists rejected rows, newest first.
+	ListRejected(context.Context, *ListRejectedRequest) (*ListRejectedResponse, error)
+	// Puts a rejected row right and publishes it: with other values for some columns, or as it is after the definition
+	// or the resource's schema was mended.
+	MendRejected(context.Context, *MendRejectedRequest) (*MendRejectedResponse, error)
 	mustEmbedUnimplementedConnectorsServiceServer()
 }
 
@@ -72,6 +271,45 @@ type UnimplementedConnectorsServiceServer struct{}
 
 func (UnimplementedConnectorsServiceServer) ListSources(context.Context, *ListSourcesRequest) (*ListSourcesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSources not implemented")
+}
+func (UnimplementedConnectorsServiceServer) PutSource(context.Context, *PutSourceRequest) (*PutSourceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutSource not implemented")
+}
+func (UnimplementedConnectorsServiceServer) GetDefinition(context.Context, *GetDefinitionRequest) (*GetDefinitionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDefinition not implemented")
+}
+func (UnimplementedConnectorsServiceServer) DeleteSource(context.Context, *DeleteSourceRequest) (*DeleteSourceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteSource not implemented")
+}
+func (UnimplementedConnectorsServiceServer) CheckSources(context.Context, *CheckSourcesRequest) (*CheckSourcesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CheckSources not implemented")
+}
+func (UnimplementedConnectorsServiceServer) PauseSource(context.Context, *PauseSourceRequest) (*PauseSourceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PauseSource not implemented")
+}
+func (UnimplementedConnectorsServiceServer) ResumeSource(context.Context, *ResumeSourceRequest) (*ResumeSourceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResumeSource not implemented")
+}
+func (UnimplementedConnectorsServiceServer) StopSource(context.Context, *StopSourceRequest) (*StopSourceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StopSource not implemented")
+}
+func (UnimplementedConnectorsServiceServer) RereadSource(context.Context, *RereadSourceRequest) (*RereadSourceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RereadSource not implemented")
+}
+func (UnimplementedConnectorsServiceServer) AcceptColumns(context.Context, *AcceptColumnsRequest) (*AcceptColumnsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AcceptColumns not implemented")
+}
+func (UnimplementedConnectorsServiceServer) ProveSource(context.Context, *ProveSourceRequest) (*ProveSourceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ProveSource not implemented")
+}
+func (UnimplementedConnectorsServiceServer) ListProofs(context.Context, *ListProofsRequest) (*ListProofsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListProofs not implemented")
+}
+func (UnimplementedConnectorsServiceServer) ListRejected(context.Context, *ListRejectedRequest) (*ListRejectedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRejected not implemented")
+}
+func (UnimplementedConnectorsServiceServer) MendRejected(context.Context, *MendRejectedRequest) (*MendRejectedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MendRejected not implemented")
 }
 func (UnimplementedConnectorsServiceServer) mustEmbedUnimplementedConnectorsServiceServer() {}
 func (UnimplementedConnectorsServiceServer) testEmbeddedByValue()                           {}
@@ -112,6 +350,240 @@ func _ConnectorsService_ListSources_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ConnectorsService_PutSource_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutSourceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorsServiceServer).PutSource(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorsService_PutSource_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorsServiceServer).PutSource(ctx, req.(*PutSourceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectorsService_GetDefinition_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDefinitionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorsServiceServer).GetDefinition(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorsService_GetDefinition_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorsServiceServer).GetDefinition(ctx, req.(*GetDefinitionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectorsService_DeleteSource_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteSourceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorsServiceServer).DeleteSource(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorsService_DeleteSource_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorsServiceServer).DeleteSource(ctx, req.(*DeleteSourceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectorsService_CheckSources_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckSourcesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorsServiceServer).CheckSources(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorsService_CheckSources_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorsServiceServer).CheckSources(ctx, req.(*CheckSourcesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectorsService_PauseSource_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PauseSourceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorsServiceServer).PauseSource(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorsService_PauseSource_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorsServiceServer).PauseSource(ctx, req.(*PauseSourceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectorsService_ResumeSource_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeSourceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorsServiceServer).ResumeSource(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorsService_ResumeSource_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorsServiceServer).ResumeSource(ctx, req.(*ResumeSourceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectorsService_StopSource_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StopSourceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorsServiceServer).StopSource(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorsService_StopSource_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorsServiceServer).StopSource(ctx, req.(*StopSourceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectorsService_RereadSource_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RereadSourceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorsServiceServer).RereadSource(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorsService_RereadSource_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorsServiceServer).RereadSource(ctx, req.(*RereadSourceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectorsService_AcceptColumns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcceptColumnsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorsServiceServer).AcceptColumns(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorsService_AcceptColumns_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorsServiceServer).AcceptColumns(ctx, req.(*AcceptColumnsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectorsService_ProveSource_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProveSourceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorsServiceServer).ProveSource(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorsService_ProveSource_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorsServiceServer).ProveSource(ctx, req.(*ProveSourceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectorsService_ListProofs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListProofsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorsServiceServer).ListProofs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorsService_ListProofs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorsServiceServer).ListProofs(ctx, req.(*ListProofsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectorsService_ListRejected_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRejectedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorsServiceServer).ListRejected(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorsService_ListRejected_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorsServiceServer).ListRejected(ctx, req.(*ListRejectedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectorsService_MendRejected_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MendRejectedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectorsServiceServer).MendRejected(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectorsService_MendRejected_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectorsServiceServer).MendRejected(ctx, req.(*MendRejectedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ConnectorsService_ServiceDesc is the grpc.ServiceDesc for ConnectorsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -122,6 +594,58 @@ var ConnectorsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListSources",
 			Handler:    _ConnectorsService_ListSources_Handler,
+		},
+		{
+			MethodName: "PutSource",
+			Handler:    _ConnectorsService_PutSource_Handler,
+		},
+		{
+			MethodName: "GetDefinition",
+			Handler:    _ConnectorsService_GetDefinition_Handler,
+		},
+		{
+			MethodName: "DeleteSource",
+			Handler:    _ConnectorsService_DeleteSource_Handler,
+		},
+		{
+			MethodName: "CheckSources",
+			Handler:    _ConnectorsService_CheckSources_Handler,
+		},
+		{
+			MethodName: "PauseSource",
+			Handler:    _ConnectorsService_PauseSource_Handler,
+		},
+		{
+			MethodName: "ResumeSource",
+			Handler:    _ConnectorsService_ResumeSource_Handler,
+		},
+		{
+			MethodName: "StopSource",
+			Handler:    _ConnectorsService_StopSource_Handler,
+		},
+		{
+			MethodName: "RereadSource",
+			Handler:    _ConnectorsService_RereadSource_Handler,
+		},
+		{
+			MethodName: "AcceptColumns",
+			Handler:    _ConnectorsService_AcceptColumns_Handler,
+		},
+		{
+			MethodName: "ProveSource",
+			Handler:    _ConnectorsService_ProveSource_Handler,
+		},
+		{
+			MethodName: "ListProofs",
+			Handler:    _ConnectorsService_ListProofs_Handler,
+		},
+		{
+			MethodName: "ListRejected",
+			Handler:    _ConnectorsService_ListRejected_Handler,
+		},
+		{
+			MethodName: "MendRejected",
+			Handler:    _ConnectorsService_MendRejected_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1,0 +1,298 @@
+package connectors
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/onewindow/onewindow/exchange"
+	"github.com/onewindow/onewindow/exchange/bus"
+)
+
+// sourceRun reads one source as long as it is defined. Fields without a lock
+// belong to the goroutine of loop.
+type sourceRun struct {
+	runner *Runner
+	cfg    RunnerConfig
+	def    Definition
+	text   string
+	log    *slog.Logger
+	gate   *gate
+	stop   context.CancelFunc
+	busy   sync.WaitGroup
+
+	state saved
+	retry backoff
+	fault FaultCode // that was told last
+
+	repairs chan step       // from proofs to the attempt under way
+	proofs  chan askedProof // to the goroutine of prove
+
+	mu      sync.Mutex
+	control control
+	rereads []reread
+	told    map[string]bool // requests for re-reading that this attempt has handed to the source
+	stored  map[int]int64   // by partition of the resource's topic: the newest offset published
+	// caughtUps counts how often the source was caught up; more is closed at the next time, and made anew.
+	caughtUps int64
+	more      chan struct{}
+	// gap is the newest revision since which changes may have been missed, closed the newest that was reconciled.
+	gap, closed int64
+}
+
+// end stops the goroutines of a source and waits for them.
+func (s *sourceRun) end() {
+	s.stop()
+	s.busy.Wait()
+}
+
+// loop runs attempts until ctx ends.
+func (s *sourceRun) loop(ctx context.Context) {
+	for s.gate.await(ctx, func(state State) { s.set(state, "", "") }) {
+		err := s.guarded(ctx, "reading", func() error { return s.attempt(ctx) })
+		if ctx.Err() != nil {
+			break
+		}
+		if errors.Is(err, errClosed) || errors.Is(err, errAgain) {
+			continue
+		}
+		pause := s.retry.step()
+		s.fail(ctx, err, pause)
+		s.gate.pause(ctx, pause)
+	}
+	s.set(Stopped, "", "")
+}
+
+func (s *sourceRun) set(state State, code FaultCode, fault string) {
+	status := Status{
+		Name: s.def.Name, Kind: s.def.Kind, Resource: s.def.Resource,
+		State: state, Code: code, Fault: fault, Counts: s.state.counts.clone(),
+	}
+	if state == CaughtUp {
+		status.CaughtUpAt = s.cfg.Now()
+	}
+	if state == CaughtUp || state == Reading {
+		s.fault = ""
+	}
+	s.runner.report(status)
+}
+
+// fail shows why the source is not got on with, and tells it once.
+func (s *sourceRun) fail(ctx context.Context, err error, pause time.Duration) {
+	code := codeOf(err)
+	state := Failing
+	if code == FaultSchema {
+		state = Blocked
+	}
+	s.warn(ctx, "source is failing; trying again in "+pause.Round(time.Millisecond).String(), err)
+	s.set(state, code, err.Error())
+	if code != s.fault {
+		s.fault = code
+		if err := s.runner.tell(ctx, s.def.Name, Event{Type: EventFault, Detail: string(code) + ": " + err.Error()}); err != nil {
+			s.warn(ctx, "the fault could not be told", err)
+		}
+	}
+}
+
+func (s *sourceRun) warn(ctx context.Context, what string, err error) {
+	s.log.WarnContext(ctx, what, slog.Any("error", err))
+}
+
+// caughtUp notes that everything that the source held is handed on.
+func (s *sourceRun) caughtUp() {
+	s.set(CaughtUp, "", "")
+	s.noteCaughtUp()
+}
+
+// noteCaughtUp counts how often the source was caught up, and says whether a reconciliation is due.
+func (s *sourceRun) noteCaughtUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gap = s.state.gap
+	s.caughtUps++
+	close(s.more)
+	s.more = make(chan struct{})
+}
+
+// awaitCaughtUp returns once everything that the source held when it was
+// called is handed on, as far as the source is read at all; at the latest
+// after a time. It says whether that came true.
+func (s *sourceRun) awaitCaughtUp(ctx context.Context, most time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	s.mu.Lock()
+	wanted := s.caughtUps + 2 // the next one may be the end of a read that is under way
+	s.mu.Unlock()
+	for {
+		s.gate.wake() // nobody rests meanwhile
+		s.mu.Lock()
+		done, more := s.caughtUps >= wanted, s.more
+		s.mu.Unlock()
+		if done {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-more:
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// noteStored remembers where on the topic the newest accepted rows lie.
+func (s *sourceRun) noteStored(outcomes []exchange.Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range outcomes {
+		if o.Rejection == nil && o.Position.Offset >= s.stored[o.Position.Partition] {
+			s.stored[o.Position.Partition] = o.Position.Offset
+		}
+	}
+}
+
+// published lists the newest positions on the topic of the resource.
+func (s *sourceRun) published() []bus.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	positions := make([]bus.Position, 0, len(s.stored))
+	for partition, offset := range s.stored {
+		positions = append(positions, bus.Position{Partition: partition, Offset: offset})
+	}
+	return positions
+}
+
+// nap waits for the interval, less if somebody asks for something meanwhile.
+func (s *sourceRun) nap(ctx context.Context, d time.Duration) bool {
+	return s.gate.pause(ctx, d) && ctx.Err() == nil
+}
+
+// follow takes over what was decided elsewhere.
+func (s *sourceRun) follow(c control, rereads []reread, asked []askedProof) {
+	s.mu.Lock()
+	accepted := s.control.offered != nil && c.offered == nil
+	s.control = c
+	more := false
+	for _, q := range rereads {
+		if !slices.ContainsFunc(s.rereads, func(known reread) bool { return known.id == q.id }) && !s.told[q.id] {
+			s.rereads, more = append(s.rereads, q), true
+		}
+	}
+	s.mu.Unlock()
+	if accepted || more {
+		s.gate.wake()
+	}
+	for _, proof := range asked {
+		select {
+		case s.proofs <- proof:
+		default: // one is under way; it stays asked
+		}
+	}
+}
+
+// takeRereads returns the requests that the source has not been told of.
+func (s *sourceRun) takeRereads() []reread {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var fresh []reread
+	for _, q := range s.rereads {
+		if !s.told[q.id] {
+			fresh = append(fresh, q)
+			s.told[q.id] = true
+		}
+	}
+	s.rereads = nil
+	return fresh
+}
+
+// forgetTold begins an attempt: a source that is opened anew knows of nothing but its position.
+func (s *sourceRun) forgetTold(c control) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.control, s.told, s.rereads = c, map[string]bool{}, nil
+}
+
+func (s *sourceRun) setControl(c control) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.control = c
+}
+
+// agree compares the columns of a batch with those that were agreed. Added
+// columns that may be null are agreed to; after anything else no row is
+// published until somebody accepts the new columns.
+func (s *sourceRun) agree(ctx context.Context, columns []Column) error {
+	s.mu.Lock()
+	c := s.control
+	s.mu.Unlock()
+	if columns == nil || slices.Equal(c.agreed, columns) && c.offered == nil {
+		return nil
+	}
+	added, change := compareColumns(c.agreed, columns)
+	if c.agreed == nil {
+		added, change = nil, ""
+	}
+	var names string
+	for _, column := range added {
+		names += " " + column.Name + " " + column.Type + ";"
+	}
+	err := s.runner.changeControl(ctx, s.def.Name, func(now *control) (Event, error) {
+		event := Event{}
+		switch {
+		case change == "":
+			now.agreed, now.offered = columns, nil
+			if len(added) > 0 {
+				event = Event{Type: EventColumnsAdded, Detail: "added, and may be null:" + names}
+				if s.def.TakeNewColumns {
+					now.taken = append(now.taken, added...)
+				}
+			}
+		case !slices.Equal(now.offered, columns):
+			now.offered = columns
+			event = Event{Type: EventColumnsChanged, Detail: change}
+		}
+		c = *now
+		return event, nil
+	})
+	if err != nil {
+		return err
+	}
+	s.setControl(c)
+	switch {
+	case change != "":
+		return Refused(FaultSchema, nil, "the table is not as it was agreed: %s; no row was taken since. "+
+			"Undo the change, or change the definition if it is concerned and accept the columns: onewindow connector accept %s", change, s.def.Name)
+	case len(added) > 0 && s.def.TakeNewColumns:
+		s.log.InfoContext(ctx, "new columns are taken up", slog.String("columns", names))
+		return errAgain
+	case len(added) > 0:
+		s.log.InfoContext(ctx, "new columns are left out, as agreed", slog.String("columns", names))
+	}
+	return nil
+}
+
+// guarded turns a panic into an error, so that one source cannot end the process.
+func (s *sourceRun) guarded(ctx context.Context, what string, fn func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.ErrorContext(ctx, "panic", slog.String("in", what), slog.Any("value", p), slog.String("stack", string(debug.Stack())))
+			err = fmt.Errorf("connectors: internal error in %s (panic: %v); please report it", what, p)
+		}
+	}()
+	return fn()
+}
+
+// onceMore holds the newest of what was stored, until it is taken.
+type onceMore struct {
+	atomic.Pointer[json.RawMessage]
+}
+
+// Take returns what was stored last, or nil if it was taken already.
+func (o *onceMore) Take() *json.RawMessage { return o.Swap(nil) }
