@@ -12,6 +12,8 @@ var (
 	ErrUnknownResource = errors.New("unknown resource")
 	// ErrUnknownMatter is a matter code that is not in the catalogue.
 	ErrUnknownMatter = errors.New("unknown matter")
+	// ErrUnknownRejected is an id under which no rejected record is kept.
+	ErrUnknownRejected = errors.New("unknown rejected record")
 	// ErrConflict is a code that belongs to somebody else.
 	ErrConflict = errors.New("conflict")
 	// ErrForbidden is a caller who may not act for a department or see a resource.

@@ -27,6 +27,18 @@ type Rejected struct {
 	Time     time.Time `json:"time"`
 }
 
+// RejectedQuery asks for rejected records; empty members do not narrow it.
+type RejectedQuery struct {
+	Resource, Source, Rule string
+	// After is the token that came with the page before; empty for the first page.
+	After string
+	// Limit is 1 to [MaxRejected], or 0 for 100. A page of long records has fewer.
+	Limit int
+}
+
+// MaxRejected is how many rejected records one page may have.
+const MaxRejected = 1000
+
 func rejectedID(resource, source, origin string, raw []byte) string {
 	h := sha256.New()
 	h.Write(fmt.Appendf(nil, "%d:%s%d:%s%d:%s", len(resource), resource, len(source), source, len(origin), origin))
