@@ -268,7 +268,6 @@ func (s *sourceRun) take(ctx context.Context, next step) error {
 			return err
 		}
 		delta = count(next.drafts, outcomes, s.cfg.Now())
-		s.noteStored(outcomes)
 	}
 	if next.position == nil {
 		next.position = s.state.position

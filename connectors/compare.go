@@ -8,18 +8,17 @@ import (
 	"time"
 
 	"github.com/onewindow/onewindow/exchange"
-	"github.com/onewindow/onewindow/exchange/bus"
 )
 
 // Holdings is what the exchange has stored. HeldSums and HeldKeys tell of the
 // current records of a resource that came from one source, deletes left out:
 // their number and the sum of their hashes by bucket of the key, and the keys
-// of some buckets. WaitStored returns once the positions on the topic of the
-// resource are stored. RejectedRecord answers [exchange.ErrUnknownRejected].
+// of some buckets. StoredThrough returns once everything that is on the topic
+// of the resource now is stored. RejectedRecord answers [exchange.ErrUnknownRejected].
 type Holdings interface {
 	HeldSums(ctx context.Context, resource, source string, buckets int) ([]exchange.HeldSum, error)
 	HeldKeys(ctx context.Context, resource, source string, buckets int, wanted []int, yield func(exchange.HeldKey) error) error
-	WaitStored(ctx context.Context, resource string, positions []bus.Position) error
+	StoredThrough(ctx context.Context, resource string) error
 	RejectedRecords(ctx context.Context, q exchange.RejectedQuery) (page []exchange.Rejected, next string, err error)
 	RejectedRecord(ctx context.Context, id string) (exchange.Rejected, error)
 }
@@ -159,13 +158,9 @@ func (c *comparison) settle(ctx context.Context) error {
 		}
 		c.run.awaitCaughtUp(ctx, settleTime)
 	}
-	positions := c.run.published()
-	if len(positions) == 0 {
-		return ctx.Err()
-	}
 	waiting, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
-	if err := c.run.cfg.Holdings.WaitStored(waiting, c.def.Resource, positions); err != nil {
+	if err := c.run.cfg.Holdings.StoredThrough(waiting, c.def.Resource); err != nil {
 		return Away(FaultExchange, err, "what was handed on is not stored yet; try again later")
 	}
 	return nil

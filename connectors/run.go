@@ -11,9 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/onewindow/onewindow/exchange"
-	"github.com/onewindow/onewindow/exchange/bus"
 )
 
 // sourceRun reads one source as long as it is defined. Fields without a lock
@@ -145,28 +142,6 @@ func (s *sourceRun) awaitCaughtUp(ctx context.Context, most time.Duration) bool 
 		case <-time.After(time.Second):
 		}
 	}
-}
-
-// noteStored remembers where on the topic the newest accepted rows lie.
-func (s *sourceRun) noteStored(outcomes []exchange.Outcome) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, o := range outcomes {
-		if o.Rejection == nil && o.Position.Offset >= s.stored[o.Position.Partition] {
-			s.stored[o.Position.Partition] = o.Position.Offset
-		}
-	}
-}
-
-// published lists the newest positions on the topic of the resource.
-func (s *sourceRun) published() []bus.Position {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	positions := make([]bus.Position, 0, len(s.stored))
-	for partition, offset := range s.stored {
-		positions = append(positions, bus.Position{Partition: partition, Offset: offset})
-	}
-	return positions
 }
 
 // nap waits for the interval, less if somebody asks for something meanwhile.

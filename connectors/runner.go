@@ -220,7 +220,7 @@ func (r *Runner) begin(ctx context.Context, def defined, c control) (*sourceRun,
 	run := &sourceRun{
 		runner: r, cfg: r.cfg, def: def.Definition, text: def.text, log: r.cfg.Logger.With(slog.String("source", def.Name)),
 		gate: newGate(def.Definition, c.desired, r.cfg.Now), control: c, stop: stop,
-		retry: backoff{low: r.cfg.RetryMin, high: r.cfg.RetryMax}, stored: map[int]int64{}, told: map[string]bool{}, more: make(chan struct{}),
+		retry: backoff{low: r.cfg.RetryMin, high: r.cfg.RetryMax}, told: map[string]bool{}, more: make(chan struct{}),
 		proofs: make(chan askedProof, 1), repairs: make(chan step), state: state,
 	}
 	r.report(Status{Name: def.Name, Kind: def.Kind, Resource: def.Resource, State: Starting, Counts: state.counts.clone()})

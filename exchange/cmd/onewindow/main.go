@@ -35,6 +35,7 @@ func commands() []command {
 	return []command{
 		{"run", "start the hub, or some of its roles, from a configuration file", runCommand},
 		{"demo", "start the hub with the sample county and stay up; with --report run once and write the figures", demoCommand},
+		{"connector", "check and run connector definitions; show, lead and prove the sources of a running hub", connectorCommand},
 		{"check", "read a configuration and the connector definitions, list every fault, and exit", checkCommand},
 		{"county", "serve the sample county's three systems (its own process, outside the hub)", countyCommand},
 		{"drill", "kill -9 the hub at random points of the load and compare the counts", drillCommand},
