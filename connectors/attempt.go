@@ -132,9 +132,10 @@ func (s *sourceRun) read(ctx context.Context, after json.RawMessage, steps chan<
 			return err
 		}
 		if len(batch.Rows) > 0 {
+			readAt := s.cfg.Now()
 			next.drafts = make([]exchange.Draft, len(batch.Rows))
 			for i, row := range batch.Rows {
-				next.drafts[i] = s.mapper.draft(row)
+				next.drafts[i] = s.mapper.draft(row, readAt)
 			}
 		}
 		select {

@@ -44,6 +44,17 @@ func (c civil) in(zone *time.Location) time.Time {
 	return time.Date(c.year, time.Month(c.month), c.day, c.hour, c.minute, c.second, c.nano, zone)
 }
 
+// appendInstant appends the time in RFC 3339 with the offset +08:00, and with quotes.
+func appendInstant(dst []byte, text string, zone *time.Location) ([]byte, bool) {
+	at, ok := parseInstant(text, zone)
+	if !ok {
+		return dst, false
+	}
+	dst = append(dst, '"')
+	dst = at.In(chinaStandard()).AppendFormat(dst, time.RFC3339Nano)
+	return append(dst, '"'), true
+}
+
 // chinaStandard is UTC+8 throughout history, the offset of times in payloads.
 func chinaStandard() *time.Location { return time.FixedZone("", 8*60*60) }
 
@@ -58,15 +69,15 @@ func appendDate(dst []byte, text string, zone *time.Location) ([]byte, bool) {
 		local := c.in(zone).In(zone)
 		c.year, c.month, c.day = local.Year(), int(local.Month()), local.Day()
 	}
-	const digit = "0123456789"
-	two := func(prefix string, n int) {
-		dst = append(append(dst, prefix...), digit[n/10%10], digit[n%10])
-	}
-	two(`"`, c.year/100)
-	two("", c.year%100)
-	two("-", c.month)
-	two("-", c.day)
-	return append(dst, '"'), true
+	dst = append(dst, '"')
+	return append(c.appendDate(dst), '"'), true
+}
+
+// appendDate appends YYYY-MM-DD.
+func (c civil) appendDate(dst []byte) []byte {
+	digit := func(n int) byte { return '0' + byte(n%10) } //nolint:gosec // a digit
+	return append(dst, digit(c.year/1000), digit(c.year/100), digit(c.year/10), digit(c.year), '-',
+		digit(c.month/10), digit(c.month), '-', digit(c.day/10), digit(c.day))
 }
 
 func parseCivil(text string) (civil, bool) {

@@ -21,9 +21,18 @@ func shanghai(t testing.TB) *time.Location {
 	return zone
 }
 
+func mapperOf(t testing.TB, m Mapping) *mapper {
+	t.Helper()
+	mp, err := newMapper(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mp
+}
+
 // TestDraft maps one row whose exact bytes are part of record ids.
 func TestDraft(t *testing.T) {
-	m := newMapper(Mapping{
+	m := mapperOf(t, Mapping{
 		Key: []string{"number", "kind"}, EventTime: "at", RecordedTime: "entered", Timezone: shanghai(t),
 		Fields: []Field{
 			{From: "no", To: "number", Type: String, HalfWidth: true},
@@ -48,7 +57,7 @@ func TestDraft(t *testing.T) {
 		return r
 	}
 	good := []string{" Ａ０１　", "007", "12345678901234567890.1200", "是", "2025/1/3", "2025-11-03 08:05:00.123456", "q\"\\\n\x01、<&>", "2025-11-04"}
-	d := m.draft(row(good...))
+	d := m.draft(row(good...), time.Time{})
 	if d.Rejection != nil {
 		t.Fatalf("%+v", *d.Rejection)
 	}
@@ -90,7 +99,7 @@ func TestDraft(t *testing.T) {
 	for _, test := range tests {
 		texts := slices.Clone(good)
 		texts[test.column] = test.text
-		d := m.draft(row(texts...))
+		d := m.draft(row(texts...), time.Time{})
 		switch {
 		case test.rule == "" && d.Rejection != nil:
 			t.Errorf("column %d = %q: %+v", test.column, test.text, *d.Rejection)
@@ -100,7 +109,7 @@ func TestDraft(t *testing.T) {
 			t.Errorf("column %d = %q: draft %+v, detail %q", test.column, test.text, d, d.Rejection.Detail)
 		}
 	}
-	if d := m.draft(Row{Raw: []byte("r"), Values: make([]Value, 3)}); d.Rejection == nil || d.Rejection.Rule != exchange.RuleMalformed {
+	if d := m.draft(Row{Raw: []byte("r"), Values: make([]Value, 3)}, time.Time{}); d.Rejection == nil || d.Rejection.Rule != exchange.RuleMalformed {
 		t.Errorf("a row with too few values: %+v", d.Rejection)
 	}
 }
@@ -201,11 +210,11 @@ func FuzzDraft(f *testing.F) {
 	types := []FieldType{String, Integer, Decimal, Boolean, Date, Time}
 	f.Fuzz(func(t *testing.T, text, other string) {
 		for _, kind := range types {
-			m := newMapper(Mapping{
+			m := mapperOf(t, Mapping{
 				Key: []string{"v"}, EventTime: "at", Timezone: zone,
 				Fields: []Field{{From: "v", To: "v", Type: kind, HalfWidth: true}, {From: "o", To: "o", Type: String}},
 			})
-			d := m.draft(Row{Raw: []byte(text), Values: []Value{{Text: text}, {Text: other}, {Text: "2025-11-03"}}})
+			d := m.draft(Row{Raw: []byte(text), Values: []Value{{Text: text}, {Text: other}, {Text: "2025-11-03"}}}, time.Time{})
 			if d.Rejection != nil {
 				if d.Payload != nil || d.Rejection.Rule == "" {
 					t.Fatalf("%q as %s: %+v", text, kind, d)
@@ -216,7 +225,8 @@ func FuzzDraft(f *testing.F) {
 			if err := json.Unmarshal(d.Payload, &payload); err != nil || !utf8.Valid(d.Payload) {
 				t.Fatalf("%q as %s: payload %q: %v", text, kind, d.Payload, err)
 			}
-			narrow, _ := halfWidth(strings.TrimSpace(text))
+			narrow, _ := halfWidth(text)
+			narrow = strings.TrimSpace(narrow)
 			switch kind {
 			case String:
 				var back string

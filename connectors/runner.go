@@ -105,12 +105,16 @@ func (r *Runner) Run(ctx context.Context, defs []Definition) error {
 		if err != nil {
 			return fmt.Errorf("connectors: source %s: %w", def.Name, err)
 		}
+		mapper, err := newMapper(def.Map)
+		if err != nil {
+			return fmt.Errorf("connectors: source %s: %w", def.Name, err)
+		}
 		state, err := load(ctx, r.cfg.DB, def.Name)
 		if err != nil {
 			return err
 		}
 		runs = append(runs, &sourceRun{
-			cfg: r.cfg, def: def, src: src, mapper: newMapper(def.Map), log: logger, report: r.report,
+			cfg: r.cfg, def: def, src: src, mapper: mapper, log: logger, report: r.report,
 		})
 		r.report(Status{Name: def.Name, Kind: def.Kind, Resource: def.Resource, State: Starting, Counts: state.counts})
 	}
