@@ -31,6 +31,7 @@ type mappedField struct {
 	Field
 	column   int    // index into Row.Values; -1 if Value is set
 	label    string // where the text comes from, for messages
+	pointer  string // of the member, in rejections
 	member   string // `"to":` in JSON, as original
 	original string
 	codes    map[string]string
@@ -58,7 +59,7 @@ func newMapper(m Mapping) (*mapper, error) {
 	expressions := m.Where != nil
 	for _, f := range m.Fields {
 		field := mappedField{
-			Field: f, column: slices.Index(columns, f.From), label: fmt.Sprintf("column %q", f.From),
+			Field: f, column: slices.Index(columns, f.From), label: fmt.Sprintf("column %q", f.From), pointer: pointer(f.To),
 			member: member(f.To), codes: m.CodeLists[f.Codes], mask: maskers[f.Tag], inKey: slices.Contains(m.Key, f.To),
 		}
 		if f.Value != nil {
@@ -325,8 +326,8 @@ func (m *mapper) appendValue(dst []byte, kind FieldType, text string) ([]byte, b
 
 func (m *mapper) recordKey(d *exchange.Draft) *exchange.Rejection {
 	reject := func(i int, why string) *exchange.Rejection {
-		to := m.fields[i].To
-		return &exchange.Rejection{Rule: exchange.RuleKey, Field: pointer(to), Detail: fmt.Sprintf("%q, part of the key, %s", to, why)}
+		f := &m.fields[i]
+		return &exchange.Rejection{Rule: exchange.RuleKey, Field: f.pointer, Detail: fmt.Sprintf("%q, part of the key, %s", f.To, why)}
 	}
 	if len(m.key) == 1 {
 		if d.Key = m.texts[m.key[0]]; d.Key == "" {

@@ -55,11 +55,11 @@ func (m *mapper) source(f *mappedField, row Row) (string, *exchange.Rejection) {
 	if f.Value == nil {
 		value := &row.Values[f.column]
 		if !utf8.ValidString(value.Text) {
-			return "", notText(pointer(f.To), f.label)
+			return "", notText(f.pointer, f.label)
 		}
 		return value.Text, nil
 	}
-	if rejection := m.encoding(f.Value, pointer(f.To)); rejection != nil {
+	if rejection := m.encoding(f.Value, f.pointer); rejection != nil {
 		return "", rejection
 	}
 	text, err := f.Value.value(m.row)
@@ -97,7 +97,7 @@ func (f *mappedField) checked(text string) (string, *exchange.Rejection) {
 }
 
 func (f *mappedField) reject(rule, why string) *exchange.Rejection {
-	return &exchange.Rejection{Rule: rule, Field: pointer(f.To), Detail: f.label + " " + why}
+	return &exchange.Rejection{Rule: rule, Field: f.pointer, Detail: f.label + " " + why}
 }
 
 // isZeroDate says whether text is what MySQL writes for no date.
