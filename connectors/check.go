@@ -26,9 +26,9 @@ type Checked struct {
 	Rows []exchange.Draft
 }
 
-// Check connects to the source of a definition and maps some of its rows. It
+// CheckSource connects to the source of a definition and maps some of its rows. It
 // changes nothing at the source, and publishes nothing.
-func Check(ctx context.Context, def Definition, construct Constructor, logger *slog.Logger) Checked {
+func CheckSource(ctx context.Context, def Definition, construct Constructor, logger *slog.Logger) Checked {
 	checked := Checked{Name: def.Name}
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()

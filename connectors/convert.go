@@ -1,6 +1,8 @@
 package connectors
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"strings"
 	"unicode/utf8"
 )
@@ -67,6 +69,23 @@ func digits(s string) int {
 	return n
 }
 
+// appendBytes appends the binary value of \x and hexadecimal digits, or of
+// Base64, as a JSON string of Base64.
+func appendBytes(dst []byte, text string) ([]byte, bool) {
+	var value []byte
+	var err error
+	if digits, isHex := strings.CutPrefix(text, `\x`); isHex {
+		value, err = hex.DecodeString(digits)
+	} else {
+		value, err = base64.StdEncoding.Strict().DecodeString(text)
+	}
+	if err != nil || strings.ContainsAny(text, "\r\n") {
+		return dst, false
+	}
+	dst = append(dst, '"')
+	return append(base64.StdEncoding.AppendEncode(dst, value), '"'), true
+}
+
 func appendBoolean(dst []byte, text string) ([]byte, bool) {
 	switch strings.ToLower(text) {
 	case "true", "t", "1", "yes", "y", "是":
@@ -81,10 +100,10 @@ func appendBoolean(dst []byte, text string) ([]byte, bool) {
 // the ideographic space by a space.
 func halfWidth(text string) (string, bool) {
 	wide := func(r rune) bool { return r >= '！' && r <= '～' || r == '\u3000' }
-	if strings.IndexFunc(text, wide) < 0 {
+	if !strings.ContainsFunc(text, wide) {
 		return text, false
 	}
-	narrow := strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\u3000':
 			return ' '
@@ -92,8 +111,7 @@ func halfWidth(text string) (string, bool) {
 			return r - '！' + '!'
 		}
 		return r
-	}, text)
-	return strings.TrimSpace(narrow), true
+	}, text), true
 }
 
 // appendJSONString appends valid UTF-8 as a JSON string (RFC 8259). It escapes

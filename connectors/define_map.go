@@ -2,36 +2,84 @@ package connectors
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
+
+	"github.com/goccy/go-yaml/ast"
 )
 
 // Mapping makes a record of a row.
+//
+// A row leaves the records, as a deleted one does, when Where is false for it
+// or when Deleted says so: it becomes a delete of its key, also if there never
+// was such a record, so that a row that moves out of the filter does not stay
+// behind. Of a delete only the key is mapped.
+//
+// Times without an offset are of Timezone; a field's Original keeps the
+// source's own text beside the instant. Zero dates (0000-00-00) are nulls,
+// with a finding, where a null is allowed.
+//
+// If there are Masks, what is masked leaves the connector masked only: of rows
+// that are rejected, the raw bytes are replaced by a JSON object of the
+// columns with the masked ones masked, or withheld if the row could not be
+// taken apart.
 type Mapping struct {
 	// Key are the payload members whose texts, joined with "/", are the record key.
 	Key []string
-	// EventTime is the column that says when the row became true.
+	// EventTime is the column that says when the row became true. If it is
+	// empty, that is [Row.ChangedAt] or else the time of reading; two readings
+	// of the same row are then two versions of it. Rows that the source itself
+	// tells as deleted always take Row.ChangedAt.
 	EventTime string
 	// RecordedTime is the column that says when the row was entered; may be empty.
 	RecordedTime string
 	// Timezone is that of times without an offset.
 	Timezone *time.Location
-	Fields   []Field
+	// Where is true for the rows that are records; nil for all.
+	Where *Expression
+	// Deleted marks rows that are deleted by being written; nil for none.
+	Deleted *Marker
+	// CodeLists are texts by code, by name of the list.
+	CodeLists map[string]map[string]string
+	// Masks say what becomes of the fields with a tag.
+	Masks  map[string]Mask
+	Fields []Field
 }
 
-// Field is one member of the payload.
+// Marker says that a row is deleted when Column has one of Values.
+type Marker struct {
+	Column string
+	Values []string
+}
+
+// Field is one member of the payload. What happens to a text, in order: the
+// spaces around it are taken away, HalfWidth, Codes, Check, Type, mask.
 type Field struct {
 	// From is the column, To the payload member.
 	From, To string
-	Type     FieldType
+	// Value gives the text instead of From.
+	Value *Expression
+	Type  FieldType
 	// HalfWidth turns full-width characters (U+FF01 to U+FF5E, U+3000) into their ASCII forms.
 	HalfWidth bool
+	// KeepSpaces keeps white space at both ends, which is otherwise taken for the padding of CHAR columns.
+	KeepSpaces bool
+	// Required rejects rows without a value.
+	Required bool
+	// Codes names the code list by which the text is replaced; an unknown code rejects the row.
+	Codes string
+	Check Check
+	// Tag classifies the field; the mask of that tag is applied.
+	Tag string
+	// Original is a second payload member that takes the source's text unchanged.
+	Original string
 }
 
 // FieldType says what the text of a column means.
 type FieldType string
 
-// The field types.
+// The field types. Masked values are always strings.
 const (
 	String  FieldType = "string"
 	Integer FieldType = "integer"
@@ -39,28 +87,94 @@ const (
 	Boolean FieldType = "boolean"
 	Date    FieldType = "date"
 	Time    FieldType = "time"
+	// Bytes are \x and hexadecimal digits, or Base64, at the source, and Base64 in the payload.
+	Bytes FieldType = "bytes"
+)
+
+// Check is a test of a text beyond its type.
+type Check string
+
+// The checks.
+const (
+	// CheckUSCC wants a unified social credit code (GB 32100).
+	CheckUSCC Check = "uscc"
+	// CheckCitizenNumber wants a citizen number of 18 or, as issued before 1999, 15 digits; a lower-case x is made X.
+	CheckCitizenNumber Check = "citizen-number"
+	// CheckRegion wants the form of a region code (GB/T 2260, with towns and villages).
+	CheckRegion Check = "region"
+	// CheckPhone wants a mobile number, or a landline number with its area code.
+	CheckPhone Check = "phone"
+)
+
+// Mask is what becomes of a value that must not leave the department.
+type Mask struct {
+	Method MaskMethod
+	// Keep is how many characters [KeepLast] leaves.
+	Keep int
+	// SaltFile is the path of the file with the secret of [Hash].
+	SaltFile string
+	// Hash is "sha256" or "sm3".
+	Hash string
+}
+
+// MaskMethod is a way to mask a value; none can be undone.
+type MaskMethod string
+
+// The methods, the strictest first.
+const (
+	// Drop leaves the member out.
+	Drop MaskMethod = "drop"
+	// Redact puts "***" in its place.
+	Redact MaskMethod = "redact"
+	// Hash puts the HMAC of the text in its place, in hexadecimal: equal values
+	// stay equal, and nobody without the secret can try values out.
+	Hash MaskMethod = "hash"
+	// KeepLast makes all characters but the last few "*".
+	KeepLast MaskMethod = "keep-last"
 )
 
 // Columns lists the columns that the mapping needs, each once: those of the
-// fields in order, then event time and recorded time.
+// fields in order, then event time, recorded time, and those of Where and Deleted.
 func (m Mapping) Columns() []string {
 	var columns []string
-	add := func(name string) {
-		if name != "" && !slices.Contains(columns, name) {
-			columns = append(columns, name)
+	add := func(names ...string) {
+		for _, name := range names {
+			if name != "" && !slices.Contains(columns, name) {
+				columns = append(columns, name)
+			}
 		}
 	}
 	for _, f := range m.Fields {
-		add(f.From)
+		add(f.columns()...)
 	}
-	add(m.EventTime)
-	add(m.RecordedTime)
+	add(m.EventTime, m.RecordedTime)
+	if m.Where != nil {
+		add(m.Where.Columns()...)
+	}
+	if m.Deleted != nil {
+		add(m.Deleted.Column)
+	}
 	return columns
 }
 
-func parseMapping(s section) Mapping {
-	s.allow("key", "event_time", "recorded_time", "timezone", "fields")
-	m := Mapping{EventTime: s.text("event_time", true), RecordedTime: s.text("recorded_time", false)}
+// columns lists what the field is made of.
+func (f Field) columns() []string {
+	if f.Value != nil {
+		return f.Value.Columns()
+	}
+	return []string{f.From}
+}
+
+// datesItself says whether the source knows when its rows changed, or hands on
+// only what changed, so that no column has to say it.
+func (d Definition) datesItself() bool {
+	return d.Kind == KindLog || d.Kind == KindTopic || d.SQL != nil && d.SQL.Mode == Bulk
+}
+
+// parseMapping reads a mapping; timed says that it must name the column of the event time.
+func parseMapping(s section, dir string, timed bool) Mapping {
+	s.allow("key", "event_time", "recorded_time", "timezone", "where", "deleted", "code_lists", "masks", "fields")
+	m := Mapping{EventTime: s.text("event_time", timed), RecordedTime: s.text("recorded_time", false)}
 	zone := s.text("timezone", false)
 	if zone == "" {
 		zone = defaultTimezone
@@ -69,27 +183,173 @@ func parseMapping(s section) Mapping {
 	if m.Timezone, err = time.LoadLocation(zone); err != nil || zone == "Local" {
 		s.fault("timezone", "%q is not a time zone such as \"Asia/Shanghai\"", zone)
 	}
+	m.Where = parseExpression(s, "where", CompileCondition)
+	if sub, present := s.section("deleted", false); present {
+		m.Deleted = parseMarker(sub())
+	}
+	if sub, present := s.section("code_lists", false); present {
+		m.CodeLists = parseCodeLists(sub())
+	}
+	if sub, present := s.section("masks", false); present {
+		m.Masks = parseMasks(sub(), dir)
+	}
 	var members []string
+	claim := func(fs section, name, member string) {
+		if member != "" && slices.Contains(members, member) {
+			fs.fault(name, "%q is mapped twice", member)
+		}
+		members = append(members, member)
+	}
 	for i, node := range s.list("fields", true) {
-		fs := newSection(s.faults, node, fmt.Sprintf("%s.fields[%d]", s.where, i), "from", "to", "type", "half_width")
-		field := Field{
-			From:      fs.text("from", true),
-			To:        fs.text("to", true),
-			Type:      FieldType(fs.oneOf("type", string(String), string(String), string(Integer), string(Decimal), string(Boolean), string(Date), string(Time))),
-			HalfWidth: fs.boolean("half_width"),
+		fs := newSection(s.faults, node, fmt.Sprintf("%s.fields[%d]", s.where, i))
+		field := parseField(fs, m)
+		claim(fs, "to", field.To)
+		if field.Original != "" {
+			claim(fs, "original", field.Original)
 		}
-		if slices.Contains(members, field.To) && field.To != "" {
-			fs.fault("to", "%q is mapped twice", field.To)
-		}
-		members = append(members, field.To)
 		m.Fields = append(m.Fields, field)
 	}
 	for i, node := range s.list("key", true) {
-		name, ok := plainText(node)
-		if !ok || !slices.Contains(members, name) {
-			s.add(node, fmt.Sprintf("%s.key[%d]", s.where, i), "%q is not a payload member (a \"to\" of fields)", name)
+		m.Key = append(m.Key, parseKey(s, node, fmt.Sprintf("%s.key[%d]", s.where, i), m))
+	}
+	return m
+}
+
+func parseKey(s section, node ast.Node, where string, m Mapping) string {
+	name, ok := plainText(node)
+	i := slices.IndexFunc(m.Fields, func(f Field) bool { return f.To == name })
+	switch {
+	case !ok || i < 0:
+		s.add(node, where, "%q is not a payload member (a \"to\" of fields)", name)
+	case m.Fields[i].Tag != "" && m.Masks[m.Fields[i].Tag].Method != Hash:
+		s.add(node, where, "%q is masked by tag %q in a way that makes different keys equal; use method hash", name, m.Fields[i].Tag)
+	}
+	return name
+}
+
+func parseField(s section, m Mapping) Field {
+	s.allow("from", "value", "to", "type", "half_width", "keep_spaces", "required", "codes", "check", "tag", "original")
+	f := Field{
+		From:  s.text("from", false),
+		Value: parseExpression(s, "value", CompileValue),
+		To:    s.text("to", true),
+		Type: FieldType(s.oneOf("type", string(String),
+			string(String), string(Integer), string(Decimal), string(Boolean), string(Date), string(Time), string(Bytes))),
+		HalfWidth:  s.boolean("half_width"),
+		KeepSpaces: s.boolean("keep_spaces"),
+		Required:   s.boolean("required"),
+		Codes:      s.text("codes", false),
+		Check:      Check(s.oneOf("check", noCheck, noCheck, string(CheckUSCC), string(CheckCitizenNumber), string(CheckRegion), string(CheckPhone))),
+		Tag:        s.text("tag", false),
+		Original:   s.text("original", false),
+	}
+	if f.Check == noCheck {
+		f.Check = ""
+	}
+	computed := s.member("value", false) != nil
+	switch {
+	case f.From == "" && !computed:
+		s.fault("from", "is missing; name the column, or give an expression as value")
+	case f.From != "" && computed:
+		s.fault("value", "does not go with from: a field has one or the other")
+	}
+	if f.Original != "" && computed {
+		s.fault("original", "does not go with value: there is no text of the source")
+	}
+	if f.Original != "" && f.Tag != "" {
+		s.fault("original", "does not go with tag: it would show what is masked")
+	}
+	if f.Codes != "" && m.CodeLists[f.Codes] == nil {
+		s.fault("codes", "%q is not one of code_lists", f.Codes)
+	}
+	if _, known := m.Masks[f.Tag]; f.Tag != "" && !known {
+		s.fault("tag", "%q is not one of masks, which say what becomes of fields with the tag", f.Tag)
+	}
+	if f.Type != String && (f.Check != "" || f.KeepSpaces) {
+		s.fault("type", "must be string for check and keep_spaces")
+	}
+	return f
+}
+
+// noCheck is what definitions write, or leave out, for no check.
+const noCheck = "none"
+
+func parseExpression(s section, name string, compile func(string) (*Expression, error)) *Expression {
+	text := s.text(name, s.member(name, false) != nil)
+	if text == "" {
+		return nil
+	}
+	e, err := compile(text)
+	if err != nil {
+		s.fault(name, "%s", err)
+		return nil
+	}
+	return e
+}
+
+func parseMarker(s section) *Marker {
+	s.allow("column", "values")
+	marker := &Marker{Column: s.text("column", true), Values: s.texts("values")}
+	if len(marker.Values) == 0 {
+		s.fault("values", "is missing; list the values that mean deleted")
+	}
+	return marker
+}
+
+// names lists the members of a mapping whose names the author chooses.
+func (s section) names() []string {
+	if s.schema != nil {
+		return []string{anyName}
+	}
+	return slices.Sorted(maps.Keys(s.members))
+}
+
+func parseCodeLists(s section) map[string]map[string]string {
+	lists := map[string]map[string]string{}
+	for _, name := range s.names() {
+		lists[name] = map[string]string{}
+		sub, present := s.section(name, true)
+		if !present {
+			continue
 		}
-		m.Key = append(m.Key, name)
+		list := sub()
+		for _, code := range list.names() {
+			lists[name][code] = list.text(code, true)
+		}
+	}
+	return lists
+}
+
+func parseMasks(s section, dir string) map[string]Mask {
+	masks := map[string]Mask{}
+	for _, tag := range s.names() {
+		if sub, present := s.section(tag, true); present {
+			masks[tag] = parseMask(sub(), dir)
+		}
+	}
+	return masks
+}
+
+func parseMask(s section, dir string) Mask {
+	s.allow("method", "keep", "salt_file", "hash")
+	const defaultKeep, mostKept = 4, 64
+	m := Mask{
+		Method:   MaskMethod(s.oneOf("method", "", string(Drop), string(Redact), string(KeepLast), string(Hash))),
+		Keep:     s.integer("keep", 0, 1, mostKept),
+		SaltFile: s.file("salt_file", dir, false),
+		Hash:     s.oneOf("hash", "sha256", "sha256", "sm3"),
+	}
+	switch {
+	case m.Keep != 0 && m.Method != KeepLast:
+		s.fault("keep", "goes with method keep-last only")
+	case m.Method == KeepLast && m.Keep == 0:
+		m.Keep = defaultKeep
+	}
+	switch {
+	case m.Method == Hash && m.SaltFile == "":
+		s.fault("salt_file", "is missing; method hash needs a file with a secret of at least %d bytes", minSaltBytes)
+	case m.Method != Hash && m.SaltFile != "":
+		s.fault("salt_file", "goes with method hash only")
 	}
 	return m
 }

@@ -138,7 +138,7 @@ func (a *api) CheckSources(ctx context.Context, req *connectorsv1.CheckSourcesRe
 	}
 	res := &connectorsv1.CheckSourcesResponse{}
 	for _, def := range defs {
-		checked := Check(ctx, def, a.runner.cfg.Kinds[def.Kind], a.runner.cfg.Logger)
+		checked := CheckSource(ctx, def, a.runner.cfg.Kinds[def.Kind], a.runner.cfg.Logger)
 		rejections, err := a.runner.cfg.Publisher.Examine(ctx, def.Resource, checked.Rows)
 		if err != nil {
 			checked.Faults = append(checked.Faults, err)

@@ -44,8 +44,35 @@ func (c civil) in(zone *time.Location) time.Time {
 	return time.Date(c.year, time.Month(c.month), c.day, c.hour, c.minute, c.second, c.nano, zone)
 }
 
+// appendInstant appends the time in RFC 3339 with the offset +08:00, and with quotes.
+func appendInstant(dst []byte, text string, zone *time.Location) ([]byte, bool) {
+	c, ok := parseCivil(text)
+	if !ok {
+		return dst, false
+	}
+	at := c.in(zone)
+	dst = append(dst, '"')
+	if _, offset := at.Zone(); offset != chinaOffset || c.zoned {
+		dst = at.In(chinaStandard()).AppendFormat(dst, time.RFC3339Nano)
+		return append(dst, '"'), true
+	}
+	// The usual case: the time is written as it was read.
+	dst = c.appendDate(dst)
+	dst = append(dst, 'T', digit(c.hour/10), digit(c.hour), ':', digit(c.minute/10), digit(c.minute), ':', digit(c.second/10), digit(c.second))
+	if c.nano > 0 {
+		dst = append(dst, '.')
+		for scale := 100_000_000; c.nano > 0; scale /= 10 {
+			dst = append(dst, digit(c.nano/scale))
+			c.nano %= scale
+		}
+	}
+	return append(dst, "+08:00\""...), true
+}
+
 // chinaStandard is UTC+8 throughout history, the offset of times in payloads.
-func chinaStandard() *time.Location { return time.FixedZone("", 8*60*60) }
+func chinaStandard() *time.Location { return time.FixedZone("", chinaOffset) }
+
+const chinaOffset = 8 * 60 * 60
 
 // appendDate appends "YYYY-MM-DD" with quotes. The date is taken as it is
 // written; only a time with an offset is first brought to zone.
@@ -58,16 +85,17 @@ func appendDate(dst []byte, text string, zone *time.Location) ([]byte, bool) {
 		local := c.in(zone).In(zone)
 		c.year, c.month, c.day = local.Year(), int(local.Month()), local.Day()
 	}
-	const digit = "0123456789"
-	two := func(prefix string, n int) {
-		dst = append(append(dst, prefix...), digit[n/10%10], digit[n%10])
-	}
-	two(`"`, c.year/100)
-	two("", c.year%100)
-	two("-", c.month)
-	two("-", c.day)
-	return append(dst, '"'), true
+	dst = append(dst, '"')
+	return append(c.appendDate(dst), '"'), true
 }
+
+// appendDate appends YYYY-MM-DD.
+func (c civil) appendDate(dst []byte) []byte {
+	return append(dst, digit(c.year/1000), digit(c.year/100), digit(c.year/10), digit(c.year), '-',
+		digit(c.month/10), digit(c.month), '-', digit(c.day/10), digit(c.day))
+}
+
+func digit(n int) byte { return '0' + byte(n%10) } //nolint:gosec // a digit
 
 func parseCivil(text string) (civil, bool) {
 	s := reader{rest: text, ok: len(text) <= 40}
@@ -81,18 +109,30 @@ func parseCivil(text string) (civil, bool) {
 		}
 	default:
 		c.year = s.number(4, 4)
-		separator := s.one("-/.")
+		separator := s.one('-', '/', '.')
 		c.month = s.number(1, 2)
-		s.one(separator)
+		s.one(separator, separator, separator)
 		c.day = s.number(1, 2)
 		s.clock(&c)
 	}
 	if !s.ok || s.rest != "" {
 		return civil{}, false
 	}
-	day := time.Date(c.year, time.Month(c.month), c.day, 0, 0, 0, 0, time.UTC)
-	exists := c.year > 0 && day.Year() == c.year && int(day.Month()) == c.month && day.Day() == c.day
-	return c, exists && c.hour < 24 && c.minute < 60 && c.second < 60 && c.offset.Abs() < 24*time.Hour
+	return c, c.year > 0 && c.month >= 1 && c.month <= 12 && c.day >= 1 && c.day <= daysIn(c.year, c.month) &&
+		c.hour < 24 && c.minute < 60 && c.second < 60 && c.offset.Abs() < 24*time.Hour
+}
+
+func daysIn(year, month int) int {
+	switch month {
+	case 4, 6, 9, 11:
+		return 30
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	}
+	return 31
 }
 
 // reader takes a text apart from the left; after the first mismatch ok is false.
@@ -101,49 +141,47 @@ type reader struct {
 	ok   bool
 }
 
+// number takes low to high digits.
 func (s *reader) number(low, high int) int {
-	n := min(digits(s.rest), high)
-	if n < low {
-		s.ok = false
+	n, value := 0, 0
+	for n < high && n < len(s.rest) && s.rest[n] >= '0' && s.rest[n] <= '9' {
+		value = value*10 + int(s.rest[n]-'0')
+		n++
 	}
-	value := 0
-	for i := range n {
-		value = value*10 + int(s.rest[i]-'0')
-	}
+	s.ok = s.ok && n >= low
 	s.rest = s.rest[n:]
 	return value
 }
 
-// one takes one character of set.
-func (s *reader) one(set string) string {
-	if s.rest == "" || set == "" || strings.IndexByte(set, s.rest[0]) < 0 {
+// one takes one of three characters and returns it.
+func (s *reader) one(a, b, c byte) byte {
+	if s.rest == "" || s.rest[0] != a && s.rest[0] != b && s.rest[0] != c {
 		s.ok = false
-		return ""
+		return 0
 	}
-	c := s.rest[:1]
+	taken := s.rest[0]
 	s.rest = s.rest[1:]
-	return c
+	return taken
 }
 
-func (s *reader) next(set string) bool {
-	return s.rest != "" && strings.IndexByte(set, s.rest[0]) >= 0
-}
+// next says whether one of two characters comes next.
+func (s *reader) next(a, b byte) bool { return s.rest != "" && (s.rest[0] == a || s.rest[0] == b) }
 
 // clock reads an optional time of day with an optional offset.
 func (s *reader) clock(c *civil) {
 	if s.rest == "" {
 		return
 	}
-	s.one("T ")
+	s.one('T', ' ', ' ')
 	s.rest = strings.TrimLeft(s.rest, " ")
 	c.hour = s.number(1, 2)
-	s.one(":")
+	s.one(':', ':', ':')
 	c.minute = s.number(2, 2)
-	if s.next(":") {
-		s.one(":")
+	if s.next(':', ':') {
+		s.one(':', ':', ':')
 		c.second = s.number(2, 2)
-		if s.next(".,") {
-			s.one(".,")
+		if s.next('.', ',') {
+			s.one('.', ',', ',')
 			n := digits(s.rest)
 			c.nano = s.number(1, 9)
 			for ; n < 9; n++ {
@@ -159,22 +197,22 @@ func (s *reader) zone(c *civil) {
 	s.rest = strings.TrimLeft(s.rest, " ")
 	switch {
 	case s.rest == "":
-	case s.next("Zz"):
-		s.one("Zz")
+	case s.next('Z', 'z'):
+		s.one('Z', 'z', 'z')
 		c.zoned = true
 	default:
-		sign := s.one("+-")
+		sign := s.one('+', '-', '-')
 		c.zoned = true
 		c.offset = time.Duration(s.number(2, 2)) * time.Hour
-		if s.next(":") {
-			s.one(":")
+		if s.next(':', ':') {
+			s.one(':', ':', ':')
 		}
 		if s.rest != "" {
 			minutes := s.number(2, 2)
 			s.ok = s.ok && minutes < 60
 			c.offset += time.Duration(minutes) * time.Minute
 		}
-		if sign == "-" {
+		if sign == '-' {
 			c.offset = -c.offset
 		}
 	}

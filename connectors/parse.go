@@ -101,7 +101,7 @@ func parseDefinition(f *faults, node ast.Node, where, dir string) Definition {
 		d.Prove = parseProof(sub())
 	}
 	if sub, present := s.section("map", true); present {
-		d.Map = parseMapping(sub())
+		d.Map = parseMapping(sub(), dir, !d.datesItself())
 	}
 	return d
 }

@@ -167,7 +167,9 @@ func FuzzParseDefinitions(f *testing.F) {
 			if d.Batch < 1 || d.Interval <= 0 || d.Map.Timezone == nil || len(d.Map.Key) == 0 || d.SQL == nil && d.Files == nil && d.HTTP == nil {
 				t.Fatalf("accepted %+v", d)
 			}
-			newMapper(d.Map)
+			if _, err := newMapper(d.Map); err != nil && !errors.Is(err, ErrRefused) {
+				t.Fatal(err)
+			}
 		}
 	})
 }

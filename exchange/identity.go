@@ -42,18 +42,55 @@ func ValidCitizenNumber(number string) bool {
 	return number[17] == "10X98765432"[sum] && validDate(number[6:14])
 }
 
+// ValidOldCitizenNumber says whether number is a citizen number of 15 digits,
+// as they were issued before 1999: without the century of the date of birth,
+// which is the 20th, and without a check character.
+func ValidOldCitizenNumber(number string) bool {
+	return len(number) == 15 && ValidRegion(number[:6]) && onlyDigits(number) && validDate("19"+number[6:12])
+}
+
+// ValidPhone says whether number is a mobile number, or a landline number with
+// its area code, of the Chinese mainland. "+86" may come first, a "-" between
+// area code, number and extension.
+func ValidPhone(number string) bool {
+	national, abroad := strings.CutPrefix(number, "+86")
+	if abroad {
+		national = strings.TrimLeft(national, " -")
+	}
+	if len(national) == 11 && national[0] == '1' {
+		return national[1] >= '3' && onlyDigits(national)
+	}
+	area, rest, apart := strings.Cut(national, "-")
+	if !apart {
+		// 010 and 020 to 029 are the area codes of three digits.
+		n := min(4, len(area))
+		if strings.HasPrefix(area, "01") || strings.HasPrefix(area, "02") {
+			n = min(3, len(area))
+		}
+		area, rest = area[:n], area[n:]
+	}
+	local, extension, extended := strings.Cut(rest, "-")
+	return len(area) >= 3 && len(area) <= 4 && area[0] == '0' && area[1] != '0' && onlyDigits(area) &&
+		len(local) >= 7 && len(local) <= 8 && local[0] >= '2' && onlyDigits(local) &&
+		(!extended || len(extension) >= 1 && len(extension) <= 6 && onlyDigits(extension))
+}
+
+func onlyDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
 // ValidRegion says whether code has the form of a GB/T 2260 region code of six
 // digits, or of its extension to towns (9) and villages (12).
 func ValidRegion(code string) bool {
 	if len(code) != 6 && len(code) != 9 && len(code) != 12 {
 		return false
 	}
-	for i := range len(code) {
-		if code[i] < '0' || code[i] > '9' {
-			return false
-		}
-	}
-	return code[0] >= '1' && code[0] <= '8'
+	return onlyDigits(code) && code[0] >= '1' && code[0] <= '8'
 }
 
 // validDate checks a date of birth YYYYMMDD without building a time.Time: it

@@ -86,11 +86,14 @@ const (
 	RuleColumn       = "COLUMN_CHANGED"
 	RuleKey          = "KEY" // no key, or one that is too long
 	RuleEventTime    = "EVENT_TIME"
+	RuleCode         = "CODE"    // a code that is not in the agreed code list
+	RuleMapping      = "MAPPING" // an expression of the connector has no value for the row
 )
 
 // The findings on accepted records.
 const (
 	FindingFullWidth = "FULL_WIDTH" // full-width digits or letters were made half-width
+	FindingZeroDate  = "ZERO_DATE"  // a date 0000-00-00 was taken for none
 	FindingLate      = "LATE"       // entered later than the agreed delay after the event
 )
 

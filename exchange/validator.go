@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -18,6 +19,8 @@ const maxSchemaBytes = 256 << 10
 type validator struct {
 	resource Resource
 	schema   *jsonschema.Schema
+	// flat is nil for schemas that are not of the common kind.
+	flat *flatSchema
 }
 
 // errCheckDigit marks the formats whose breach is a wrong check digit.
@@ -65,11 +68,19 @@ func newValidator(r Resource) (*validator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: resource %s: schema: %w", ErrInvalid, r.Name, err)
 	}
-	return &validator{resource: r, schema: schema}, nil
+	return &validator{resource: r, schema: schema, flat: newFlatSchema(doc, schema)}, nil
 }
 
 // check returns why payload breaks the schema, or nil.
 func (v *validator) check(payload []byte) *Rejection {
+	if v.flat != nil && v.flat.valid(payload) {
+		return nil
+	}
+	return v.checkFully(payload)
+}
+
+// checkFully is check by the compiled schema.
+func (v *validator) checkFully(payload []byte) *Rejection {
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(payload))
 	if err != nil {
 		return &Rejection{Rule: RuleMalformed, Detail: "the payload is not one JSON object"}
@@ -132,7 +143,7 @@ func collect(e *jsonschema.ValidationError, found *[]Rejection) {
 	case *kind.Enum:
 		r.Detail = fmt.Sprintf("must be one of %v", k.Want)
 	case *kind.AdditionalProperties:
-		r.Detail = "members that the schema does not know: " + strings.Join(k.Properties, ", ")
+		r.Detail = "members that the schema does not know: " + strings.Join(slices.Sorted(slices.Values(k.Properties)), ", ")
 	default:
 		r.Detail = "breaks the schema's " + strings.Join(e.ErrorKind.KeywordPath(), "/")
 	}

@@ -132,7 +132,7 @@ func checkConnectors(ctx context.Context, file string, out io.Writer) error {
 	}
 	faults := 0
 	for _, def := range defs {
-		checked := connectors.Check(ctx, def, sourceKinds()[def.Kind], slog.New(slog.DiscardHandler))
+		checked := connectors.CheckSource(ctx, def, sourceKinds()[def.Kind], slog.New(slog.DiscardHandler))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -40,6 +40,7 @@ func commands() []command {
 		{"county", "serve the sample county's three systems (its own process, outside the hub)", countyCommand},
 		{"drill", "kill -9 the hub at random points of the load and compare the counts", drillCommand},
 		{"drill-rotation", "rotate the licence key while signing and verifying go on", rotationCommand},
+		{"drill-connectors", "kill -9 the hub while a department's table is changed, and compare the two", drillConnectorsCommand},
 		{"keys", "show the keys of a running hub and lead them through their lives", keysCommand},
 		{"verify", "verify an OFD file or a licence token offline, step by step", verifyCommand},
 		{"bench", "measure: ready, push, load, signing", benchCommand},

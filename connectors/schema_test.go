@@ -1,0 +1,93 @@
+package connectors
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// compiledSchema compiles the schema of definitions.
+func compiledSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	text, err := JSONSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("urn:definitions", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("urn:definitions")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return schema
+}
+
+// validate holds a definitions document against the schema.
+func validate(t *testing.T, schema *jsonschema.Schema, text []byte) error {
+	t.Helper()
+	asJSON, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema.Validate(doc)
+}
+
+// TestSchemaAgreesWithTheReader holds documents against both: what one accepts the other must accept.
+func TestSchemaAgreesWithTheReader(t *testing.T) {
+	schema := compiledSchema(t)
+	good, err := os.ReadFile("testdata/sources.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate(t, schema, good); err != nil {
+		t.Errorf("testdata/sources.yaml: %v", err)
+	}
+	for _, change := range [][2]string{
+		{"kind: sql", "kind: oracle"},
+		{"kind: sql", "kinds: sql"},
+		{"resource: market.enterprise", "resources: market.enterprise"},
+		{"batch: 1000", "batch: 1000000"},
+		{"interval: 2s", "interval: often"},
+	} {
+		bad := strings.Replace(string(good), change[0], change[1], 1)
+		if bad == string(good) {
+			t.Fatalf("testdata/sources.yaml has no %q", change[0])
+		}
+		if _, err := ParseDefinitions([]byte(bad), "."); err == nil {
+			t.Errorf("the reader accepts %q", change[1])
+		}
+		if validate(t, schema, []byte(bad)) == nil {
+			t.Errorf("the schema accepts %q", change[1])
+		}
+	}
+}
+
+// TestEveryMemberIsDescribed keeps the descriptions complete, and free of members that are gone.
+func TestEveryMemberIsDescribed(t *testing.T) {
+	members := map[string]bool{}
+	for _, p := range definitionMembers() {
+		members[p.path] = true
+		if !strings.Contains("\n"+descriptions, "\n"+p.path+"\t") {
+			t.Errorf("schema.txt does not describe %s", p.path)
+		}
+	}
+	for _, line := range strings.Split(strings.TrimSpace(descriptions), "\n") {
+		if path, text, _ := strings.Cut(line, "\t"); !members[path] || text == "" {
+			t.Errorf("schema.txt describes %q, which no definition has, or says nothing of it", path)
+		}
+	}
+}
