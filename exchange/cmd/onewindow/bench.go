@@ -30,13 +30,18 @@ const (
 // benchCommand prints the figures of the README, each beside what the machine
 // can do at most where there is such a figure. It asserts nothing.
 func benchCommand(ctx context.Context, args []string, out *os.File) (err error) {
-	flags := newFlags("bench", "measure everything, or: bench ready | push | load | signing")
+	flags := newFlags("bench", "measure everything, or: bench ready | push | load | signing | connectors")
+	database := flags.String("database", "", "connectors: the department's database, postgres://… or mysql://…; a table of its own is made there and dropped")
+	rows := flags.Int("rows", 200_000, "connectors: rows of the table")
 	records := flags.Int("records", 400_000, "records to push")
 	if err := flags.Parse(args); err != nil {
 		return usageError(err)
 	}
 	only := flags.Arg(0)
-	if flags.NArg() > 1 {
+	if err := flags.Parse(flags.Args()[min(1, flags.NArg()):]); err != nil { // flags may follow the name
+		return usageError(err)
+	}
+	if flags.NArg() > 0 {
 		return fmt.Errorf("%w: name one measurement, or none for all", errUsage)
 	}
 	dir, err := temporaryFolder("onewindow-bench-")
@@ -54,8 +59,9 @@ func benchCommand(ctx context.Context, args []string, out *os.File) (err error) 
 		{"push", func() error { return b.push(ctx, *records) }},
 		{"load", func() error { return b.load(ctx) }},
 		{"signing", func() error { return b.signing(ctx) }},
+		{"connectors", func() error { return b.connectors(ctx, *database, *rows) }},
 	} {
-		if only != "" && only != part.name {
+		if only != "" && only != part.name || only == "" && part.name == "connectors" && *database == "" {
 			continue
 		}
 		known = true
