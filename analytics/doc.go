@@ -1,6 +1,7 @@
 // Package analytics keeps the records of all departments in ClickHouse and
-// answers from them: the current state by key, the efficiency index, and what
-// is stored.
+// answers from them: the current state by key, the efficiency index, what is
+// stored, what is held of each source (held.go, for proofs that nothing is
+// missing), and what was rejected.
 //
 // [Store.RunSink] takes records from their topics, one partition per worker.
 // For each batch it writes an intent to the state database, inserts the rows
@@ -20,6 +21,8 @@
 //     by trust in tokens (settle.go). [Store.Recount] and [Store.Check] prove it.
 //   - Tokens begin with an epoch. It rises when the log went back, because
 //     offsets are used again then and an old token would drop new rows.
+//   - Of two versions of a key the one with the later event time is current, and
+//     at one event time the one that is later in the log, also after settling.
 //   - A message that is no event is kept in rejected_records under the rule
 //     NOT_AN_EVENT, and the flow goes on.
 //

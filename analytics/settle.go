@@ -133,8 +133,9 @@ func (s *Store) reconcile(ctx context.Context, p position, i intent) error {
 			}
 		}
 		if want > 0 {
+			// In the order of the log: of two versions at one event time the later stays in records_current.
 			if err := s.exec(ctx, "INSERT INTO "+table+" SELECT * FROM ("+source+") WHERE "+inRange(p, i)+
-				" SETTINGS insert_deduplicate = 0"); err != nil {
+				" ORDER BY `offset` SETTINGS insert_deduplicate = 0"); err != nil {
 				return err
 			}
 		}

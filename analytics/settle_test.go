@@ -2,6 +2,7 @@ package analytics
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -55,6 +56,41 @@ func cutShort(t *testing.T, s *Store, feed *bus.Bus) (position, intent, []item) 
 		t.Fatal(err)
 	}
 	return p, i, b.without(i.dropped)
+}
+
+// TestSettleKeepsOrder settles a batch that has many versions of a key at one event time, as a source with times in whole seconds
+// gives them: the last one in the log stays the current one, as it is when nothing was cut short.
+func TestSettleKeepsOrder(t *testing.T) {
+	s := openStore(t, config(t))
+	const resource, keys, versions = "police.resident", 20, 6
+	at := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	m := heldModel{}
+	for key := range keys {
+		var batch []exchange.Record
+		for version := range versions {
+			batch = append(batch, record(resource, exchange.Register, fmt.Sprintf("k%d", key), at, fmt.Sprintf(`{"version":%d}`, version)))
+		}
+		insertNow(t, s, key*versions, batch...)
+		m.take(batch[versions-1])
+	}
+	last := func(when string) {
+		t.Helper()
+		sameHeld(t, s, m, resource, "police/test")
+		for key, want := range m {
+			if got, err := s.Lookup(t.Context(), resource, []string{key}); err != nil || len(got) != 1 || got[0].ID != want.ID {
+				t.Errorf("%s: %+v, %v", when, got, err)
+			}
+		}
+	}
+	last("stored")
+	p, i := position{topic: exchange.TopicOf(resource), epoch: 1}, intent{epoch: 1, first: 0, last: keys*versions - 1}
+	if err := s.conn.Exec(t.Context(), "DELETE FROM records_current WHERE "+inRange(p, i)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.reconcile(t.Context(), p, i); err != nil {
+		t.Fatal(err)
+	}
+	last("put right")
 }
 
 // TestSettle puts every table into every state that a kill may leave it in, and starts the sink again.

@@ -26,24 +26,52 @@ func (r Record) Event() bus.Message {
 	if r.Operation == Delete {
 		ceType = typeDelete
 	}
-	headers := []bus.Header{
-		{Key: "ce_specversion", Value: []byte("1.0")},
-		{Key: "ce_id", Value: []byte(r.ID)},
-		{Key: "ce_source", Value: []byte(r.Source)},
-		{Key: "ce_type", Value: []byte(ceType)},
-		{Key: "ce_subject", Value: []byte(r.Key)},
-		{Key: "ce_time", Value: []byte(r.EventTime.UTC().Format(time.RFC3339Nano))},
-		{Key: "ce_resource", Value: []byte(r.Resource)},
-		{Key: "ce_kind", Value: []byte(r.Kind)},
-		{Key: "content-type", Value: []byte("application/json")},
+	// Eleven headers of each of many records: their values lie in one piece of memory.
+	h := headers{
+		list: make([]bus.Header, 0, 11),
+		text: make([]byte, 0, 160+len(r.ID)+len(r.Source)+len(r.Key)+len(r.Resource)+len(r.Kind)),
 	}
+	h.add("ce_specversion", "1.0")
+	h.add("ce_id", r.ID)
+	h.add("ce_source", r.Source)
+	h.add("ce_type", ceType)
+	key := h.add("ce_subject", r.Key)
+	h.addTime("ce_time", r.EventTime)
+	h.add("ce_resource", r.Resource)
+	h.add("ce_kind", string(r.Kind))
+	h.add("content-type", "application/json")
 	if !r.RecordedTime.IsZero() {
-		headers = append(headers, bus.Header{Key: "ce_recordedtime", Value: []byte(r.RecordedTime.UTC().Format(time.RFC3339Nano))})
+		h.addTime("ce_recordedtime", r.RecordedTime)
 	}
 	if r.Late {
-		headers = append(headers, bus.Header{Key: "ce_late", Value: []byte("true")})
+		h.add("ce_late", "true")
 	}
-	return bus.Message{Topic: TopicOf(r.Resource), Key: []byte(r.Key), Value: r.Payload, Headers: headers}
+	return bus.Message{Topic: TopicOf(r.Resource), Key: key, Value: r.Payload, Headers: h.list}
+}
+
+// headers collects the headers of one message.
+type headers struct {
+	list []bus.Header
+	text []byte
+}
+
+func (h *headers) add(key, value string) []byte {
+	start := len(h.text)
+	h.text = append(h.text, value...)
+	return h.end(key, start)
+}
+
+func (h *headers) addTime(key string, at time.Time) {
+	start := len(h.text)
+	h.text = at.UTC().AppendFormat(h.text, time.RFC3339Nano)
+	h.end(key, start)
+}
+
+// end makes a header of what was added to text; appending to its value would copy it.
+func (h *headers) end(key string, start int) []byte {
+	value := h.text[start:len(h.text):len(h.text)]
+	h.list = append(h.list, bus.Header{Key: key, Value: value})
+	return value
 }
 
 // ParseEvent decodes a message of a records topic. It wraps [ErrEvent] when

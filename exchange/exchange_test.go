@@ -32,7 +32,7 @@ type fixture struct {
 	bus      *bus.Bus
 }
 
-func newFixture(t *testing.T, db *sqldb.DB) fixture {
+func newFixture(t testing.TB, db *sqldb.DB) fixture {
 	t.Helper()
 	topics, err := bus.Open(t.Context(), bus.Config{URL: "embedded:" + t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -61,7 +61,7 @@ func newFixture(t *testing.T, db *sqldb.DB) fixture {
 	return fixture{exchange: e, bus: topics}
 }
 
-func openSQLite(t *testing.T) *sqldb.DB {
+func openSQLite(t testing.TB) *sqldb.DB {
 	t.Helper()
 	return sqldbtest.Open(t, "sqlite:"+t.TempDir()+"/state.db")
 }

@@ -120,14 +120,17 @@ type Record struct {
 // length, in hexadecimal. The same row in the same version has the same id
 // whichever way and however often it comes in.
 func RecordID(resource, key string, op Operation, eventTime time.Time, payload []byte) string {
-	text := make([]byte, 0, 128+len(resource)+len(key)+len(payload))
-	text = appendPart(text, resource)
+	var buffer [2048]byte // most records fit, and then only the id is allocated
+	text := appendPart(buffer[:0], resource)
 	text = appendPart(text, key)
 	text = appendPart(text, string(op))
-	text = appendPart(text, strconv.FormatInt(eventTime.UnixMicro(), 10))
+	var digits [20]byte
+	text = appendPart(text, string(strconv.AppendInt(digits[:0], eventTime.UnixMicro(), 10)))
 	text = binary.BigEndian.AppendUint64(text, uint64(len(payload)))
 	sum := sha256.Sum256(append(text, payload...))
-	return hex.EncodeToString(sum[:])
+	var id [2 * sha256.Size]byte
+	hex.Encode(id[:], sum[:])
+	return string(id[:])
 }
 
 func appendPart(text []byte, part string) []byte {
