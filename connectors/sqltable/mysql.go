@@ -28,7 +28,10 @@ func (mysqlDialect) connect(ctx context.Context, cfg TableConfig, dsn string) (e
 		return nil, wrongURL(cfg, mysqlForm)
 	}
 	db := sql.OpenDB(connector)
-	e := &sqlEngine{db: db, raw: true, begin: "START TRANSACTION READ ONLY", catalogue: mysqlCatalogue(cfg.Table), columnOf: mysqlColumn, list: mysqlTables}
+	e := &sqlEngine{
+		db: db, raw: true, begin: "START TRANSACTION READ ONLY", commit: "COMMIT",
+		catalogue: mysqlCatalogue(cfg.Table), columnOf: mysqlColumn, list: mysqlTables,
+	}
 	if e.conn, err = db.Conn(ctx); err == nil {
 		err = mysqlSession(ctx, e.conn, cfg)
 	}
@@ -173,7 +176,7 @@ func (mysqlDialect) classify(err error) connectors.FaultCode {
 	return connectors.FaultUnreachable
 }
 
-// inSchema is the condition on a column for "schema.name" or "name".
+// mysqlCatalogue lists the columns for "schema.name" or "name".
 func mysqlCatalogue(table string) string {
 	schema, name, ok := strings.Cut(table, ".")
 	where := "DATABASE()"

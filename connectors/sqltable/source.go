@@ -17,6 +17,7 @@ type source struct {
 	def   connectors.Definition
 	cfg   *connectors.SQL
 	log   *slog.Logger
+	now   func() time.Time
 	table *Table // nil when not open
 	order []int  // indexes into the table's columns: cursor, then key
 
@@ -43,7 +44,7 @@ func New(def connectors.Definition, logger *slog.Logger) (connectors.Source, err
 	if len(def.SQL.Order()) == 0 {
 		return nil, fmt.Errorf("%w: %s names neither a cursor nor a key", connectors.ErrDefinition, def.Name)
 	}
-	return &source{def: def, cfg: def.SQL, log: logger}, nil
+	return &source{def: def, cfg: def.SQL, log: logger, now: time.Now}, nil
 }
 
 func (s *source) open(ctx context.Context) (*Table, error) {
@@ -80,7 +81,7 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) error {
 	}
 	s.table, s.order, s.position = table, table.order, at
 	s.heads, s.seen, s.turn, s.roundOver, s.lookedForAbsent, s.absent = nil, memory{}, 0, false, false, false
-	s.beginMarks(time.Now())
+	s.beginMarks(s.now())
 	return nil
 }
 
@@ -104,7 +105,7 @@ func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 	if err != nil {
 		return connectors.Batch{}, err
 	}
-	s.duePass(time.Now())
+	s.duePass(s.now())
 	for range 3 {
 		turn := s.turn
 		s.turn = (s.turn + 1) % 3
