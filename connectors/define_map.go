@@ -23,7 +23,8 @@ import (
 // If there are Masks, what is masked leaves the connector masked only: of rows
 // that are rejected, the raw bytes are replaced by a JSON object of the
 // columns with the masked ones masked, or withheld if the row could not be
-// taken apart.
+// taken apart; and a masked text of the source's key is made unrecognizable
+// in the origin.
 type Mapping struct {
 	// Key are the payload members whose texts, joined with "/", are the record key.
 	Key []string

@@ -22,9 +22,10 @@ type mapper struct {
 	marker   int
 	row      *rowValues // the row at hand, for expressions; nil if there are none
 	masks    []*masker  // by column; nil if nothing is masked
-	overhead int        // bytes of a payload beside the texts
-	texts    []string   // payload text of the key fields of the row at hand
-	findings findings   // of the row at hand
+	blind    func(string) string
+	overhead int      // bytes of a payload beside the texts
+	texts    []string // payload text of the key fields of the row at hand
+	findings findings // of the row at hand
 }
 
 type mappedField struct {
@@ -77,7 +78,7 @@ func newMapper(m Mapping) (*mapper, error) {
 		case Boolean, Date, String, Integer, Decimal, Bytes:
 		}
 		if field.mask != nil && mp.masks == nil {
-			mp.masks = columnMasks(m, columns, maskers)
+			mp.masks, mp.blind = columnMasks(m, columns, maskers), blind(maskers)
 		}
 		mp.fields = append(mp.fields, field)
 	}
@@ -99,11 +100,11 @@ func (m *mapper) draft(row Row, readAt time.Time) exchange.Draft {
 	if d.Rejection = m.fill(row, readAt, &d); d.Rejection != nil {
 		d.Payload, d.Findings = nil, nil
 	}
-	switch {
-	case m.masks == nil:
-	case d.Payload != nil:
-		d.Raw = nil // should the exchange reject it, it keeps the payload, which is masked
-	default:
+	if m.masks == nil {
+		return d
+	}
+	d.Origin, d.Raw = m.origin(row), nil // should the exchange reject it, it keeps the payload, which is masked
+	if d.Payload == nil {
 		d.Raw = m.raw(row)
 	}
 	return d
