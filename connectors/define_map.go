@@ -247,7 +247,7 @@ func parseField(s section, m Mapping) Field {
 	if f.Check == noCheck {
 		f.Check = ""
 	}
-	computed := s.member("value", false) != nil
+	computed := s.given("value")
 	switch {
 	case f.From == "" && !computed:
 		s.fault("from", "is missing; name the column, or give an expression as value")
@@ -275,8 +275,13 @@ func parseField(s section, m Mapping) Field {
 // noCheck is what definitions write, or leave out, for no check.
 const noCheck = "none"
 
+// given says whether a member is there and not null.
+func (s section) given(name string) bool {
+	return s.members[name] != nil && s.members[name].Type() != ast.NullType
+}
+
 func parseExpression(s section, name string, compile func(string) (*Expression, error)) *Expression {
-	text := s.text(name, s.member(name, false) != nil)
+	text := s.text(name, s.given(name))
 	if text == "" {
 		return nil
 	}

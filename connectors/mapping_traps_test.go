@@ -203,27 +203,31 @@ func TestMasksHideWhatIsTagged(t *testing.T) {
 
 	// Rejected rows are kept with the same columns masked, for every way to be rejected.
 	clear := []string{"1949", "13800138000", "1380013", "长安路", `"17"`}
-	bad := map[string]func(*Row, map[string]string){
-		"code":     func(_ *Row, p map[string]string) { p["sex"] = "3" },
-		"type":     func(_ *Row, p map[string]string) { p["note"] = "十七" },
-		"check":    func(_ *Row, p map[string]string) { p["number"] = "110105194912310021" },
-		"time":     func(_ *Row, p map[string]string) { p["changed"] = "yesterday" },
-		"encoding": func(_ *Row, p map[string]string) { p["address"] = "长安路\xff" },
-		"value":    func(_ *Row, p map[string]string) { p["number"] = "1949" },
+	tests := []struct{ column, text, rule, field string }{
+		{"sex", "3", exchange.RuleCode, "/sex"},
+		{"sex", "", exchange.RuleMissingField, "/sex"},
+		{"note", "十七", exchange.RuleSchema, "/note"},
+		{"number", "110105194912310021", exchange.RuleCheckDigit, "/number"},
+		{"number", "110105491231002", exchange.RuleMapping, "/born"}, // 15 digits: the expression wants 18
+		{"number", "", exchange.RuleMissingField, "/number"},
+		{"changed", "yesterday", exchange.RuleEventTime, "changed"},
+		{"address", "长安路\xff", exchange.RuleEncoding, "/address"},
+		{"status", "\xff", exchange.RuleEncoding, "where"},
 	}
-	for name, spoil := range bad {
+	for _, test := range tests {
 		texts := person()
-		spoil(&row, texts)
+		texts[test.column] = test.text
 		spoiled := rowOf(m, texts)
 		spoiled.Origin, spoiled.Key, spoiled.Raw = "people:"+texts["number"], []string{texts["number"]}, []byte(strings.Join(clear, ";"))
 		d := mp.draft(spoiled, time.Time{})
-		if d.Rejection == nil || d.Payload != nil || !json.Valid(d.Raw) || !strings.Contains(string(d.Raw), `"status":"ok "`) {
-			t.Errorf("%s: %s, %+v", name, d.Raw, d.Rejection)
+		if d.Rejection == nil || d.Rejection.Rule != test.rule || d.Rejection.Field != test.field || d.Payload != nil ||
+			!json.Valid(d.Raw) || !strings.Contains(string(d.Raw), `"region":"6109"`) {
+			t.Errorf("%+v: %s, %+v", test, d.Raw, d.Rejection)
 			continue
 		}
 		for _, text := range clear {
 			if strings.Contains(string(d.Raw)+d.Origin+d.Rejection.Detail, text) {
-				t.Errorf("%s: %q is in %s of %s: %s", name, text, d.Raw, d.Origin, d.Rejection.Detail)
+				t.Errorf("%+v: %q is in %s of %s: %s", test, text, d.Raw, d.Origin, d.Rejection.Detail)
 			}
 		}
 	}
@@ -233,6 +237,38 @@ func TestMasksHideWhatIsTagged(t *testing.T) {
 	}
 	if d := mp.draft(broken, time.Time{}); d.Rejection == nil || strings.Contains(string(d.Raw)+d.Origin, "1949") || !strings.Contains(string(d.Raw), "withheld") {
 		t.Errorf("%s of %s, %+v", d.Raw, d.Origin, d.Rejection)
+	}
+}
+
+func TestMask(t *testing.T) {
+	salt := filepath.Join(t.TempDir(), "salt")
+	if err := os.WriteFile(salt, []byte("a secret of the department\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		mask Mask
+		text string
+		want string // empty: nothing is shown
+	}{
+		{Mask{Method: Drop}, "13800138000", ""},
+		{Mask{Method: Redact}, "13800138000", "***"},
+		{Mask{Method: KeepLast, Keep: 4}, "13800138000", "*******8000"},
+		{Mask{Method: KeepLast, Keep: 1}, "欧阳张三", "***三"},
+		{Mask{Method: KeepLast, Keep: 4}, "8000", "****"},
+		{Mask{Method: KeepLast, Keep: 4}, "80", "**"},
+		// printf %s 13800138000 | openssl dgst -sm3 -hmac 'a secret of the department'
+		{Mask{Method: Hash, SaltFile: salt, Hash: "sm3"}, "13800138000", "34599ac1ed5e9c1b44ec5bcd1d2bd35f1ed8da0b48db9f9217a2bdf18ff56e6b"},
+	}
+	for _, test := range tests {
+		maskers, err := newMaskers(map[string]Mask{"t": test.mask})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if got, shown := maskers["t"].mask(test.text); got != test.want || shown != (test.want != "") {
+				t.Errorf("%+v of %s = %q, %t; want %q", test.mask, test.text, got, shown, test.want)
+			}
+		}
 	}
 }
 
