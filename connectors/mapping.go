@@ -59,23 +59,11 @@ func newMapper(m Mapping) (*mapper, error) {
 	}
 	expressions := m.Where != nil
 	for _, f := range m.Fields {
-		field := mappedField{
-			Field: f, column: slices.Index(columns, f.From), label: fmt.Sprintf("column %q", f.From), pointer: pointer(f.To),
-			member: member(f.To), codes: m.CodeLists[f.Codes], mask: maskers[f.Tag], inKey: slices.Contains(m.Key, f.To),
-		}
-		if f.Value != nil {
-			field.column, field.label = -1, fmt.Sprintf("the expression for %q", f.To)
-			expressions = true
-		}
-		mp.overhead += len(field.member) + len(`"",`)
-		if f.Original != "" {
-			field.original = member(f.Original)
-			mp.overhead += len(field.original) + len(`"",`)
-		}
-		switch f.Type {
-		case Time:
+		field := newMappedField(f, m, columns, maskers[f.Tag])
+		expressions = expressions || f.Value != nil
+		mp.overhead += len(field.member) + len(field.original) + len(`"","",`)
+		if f.Type == Time {
 			mp.overhead += len("+08:00")
-		case Boolean, Date, String, Integer, Decimal, Bytes:
 		}
 		if field.mask != nil && mp.masks == nil {
 			mp.masks, mp.blind = columnMasks(m, columns, maskers), blind(maskers)
@@ -89,6 +77,20 @@ func newMapper(m Mapping) (*mapper, error) {
 		mp.key = append(mp.key, slices.IndexFunc(m.Fields, func(f Field) bool { return f.To == name }))
 	}
 	return mp, nil
+}
+
+func newMappedField(f Field, m Mapping, columns []string, mask *masker) mappedField {
+	field := mappedField{
+		Field: f, column: slices.Index(columns, f.From), label: fmt.Sprintf("column %q", f.From), pointer: pointer(f.To),
+		member: member(f.To), codes: m.CodeLists[f.Codes], mask: mask, inKey: slices.Contains(m.Key, f.To),
+	}
+	if f.Value != nil {
+		field.column, field.label = -1, fmt.Sprintf("the expression for %q", f.To)
+	}
+	if f.Original != "" {
+		field.original = member(f.Original)
+	}
+	return field
 }
 
 func member(name string) string { return string(append(appendJSONString(nil, name), ':')) }
