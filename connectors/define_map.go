@@ -23,7 +23,8 @@ import (
 // If there are Masks, what is masked leaves the connector masked only: of rows
 // that are rejected, the raw bytes are replaced by a JSON object of the
 // columns with the masked ones masked, or withheld if the row could not be
-// taken apart.
+// taken apart; and a masked text of the source's key is made unrecognizable
+// in the origin.
 type Mapping struct {
 	// Key are the payload members whose texts, joined with "/", are the record key.
 	Key []string
@@ -246,7 +247,7 @@ func parseField(s section, m Mapping) Field {
 	if f.Check == noCheck {
 		f.Check = ""
 	}
-	computed := s.member("value", false) != nil
+	computed := s.given("value")
 	switch {
 	case f.From == "" && !computed:
 		s.fault("from", "is missing; name the column, or give an expression as value")
@@ -274,8 +275,13 @@ func parseField(s section, m Mapping) Field {
 // noCheck is what definitions write, or leave out, for no check.
 const noCheck = "none"
 
+// given says whether a member is there and not null.
+func (s section) given(name string) bool {
+	return s.members[name] != nil && s.members[name].Type() != ast.NullType
+}
+
 func parseExpression(s section, name string, compile func(string) (*Expression, error)) *Expression {
-	text := s.text(name, s.member(name, false) != nil)
+	text := s.text(name, s.given(name))
 	if text == "" {
 		return nil
 	}

@@ -13,6 +13,7 @@
 //   - read = accepted + rejected, for every source, at every instant.
 //   - A row is never dropped and never guessed at: one that cannot be read or
 //     mapped goes to the exchange as a rejected draft with its original bytes.
+//   - What is masked leaves the connector masked only, also in rejected rows.
 //   - The same row gives the same payload, byte for byte, and numbers keep
 //     their digits: nothing passes through a float.
 //   - At most two batches of a source are in memory: one being published, one

@@ -22,9 +22,10 @@ type mapper struct {
 	marker   int
 	row      *rowValues // the row at hand, for expressions; nil if there are none
 	masks    []*masker  // by column; nil if nothing is masked
-	overhead int        // bytes of a payload beside the texts
-	texts    []string   // payload text of the key fields of the row at hand
-	findings findings   // of the row at hand
+	blind    func(string) string
+	overhead int      // bytes of a payload beside the texts
+	texts    []string // payload text of the key fields of the row at hand
+	findings findings // of the row at hand
 }
 
 type mappedField struct {
@@ -58,26 +59,14 @@ func newMapper(m Mapping) (*mapper, error) {
 	}
 	expressions := m.Where != nil
 	for _, f := range m.Fields {
-		field := mappedField{
-			Field: f, column: slices.Index(columns, f.From), label: fmt.Sprintf("column %q", f.From), pointer: pointer(f.To),
-			member: member(f.To), codes: m.CodeLists[f.Codes], mask: maskers[f.Tag], inKey: slices.Contains(m.Key, f.To),
-		}
-		if f.Value != nil {
-			field.column, field.label = -1, fmt.Sprintf("the expression for %q", f.To)
-			expressions = true
-		}
-		mp.overhead += len(field.member) + len(`"",`)
-		if f.Original != "" {
-			field.original = member(f.Original)
-			mp.overhead += len(field.original) + len(`"",`)
-		}
-		switch f.Type {
-		case Time:
+		field := newMappedField(f, m, columns, maskers[f.Tag])
+		expressions = expressions || f.Value != nil
+		mp.overhead += len(field.member) + len(field.original) + len(`"","",`)
+		if f.Type == Time {
 			mp.overhead += len("+08:00")
-		case Boolean, Date, String, Integer, Decimal, Bytes:
 		}
 		if field.mask != nil && mp.masks == nil {
-			mp.masks = columnMasks(m, columns, maskers)
+			mp.masks, mp.blind = columnMasks(m, columns, maskers), blind(maskers)
 		}
 		mp.fields = append(mp.fields, field)
 	}
@@ -90,6 +79,20 @@ func newMapper(m Mapping) (*mapper, error) {
 	return mp, nil
 }
 
+func newMappedField(f Field, m Mapping, columns []string, mask *masker) mappedField {
+	field := mappedField{
+		Field: f, column: slices.Index(columns, f.From), label: fmt.Sprintf("column %q", f.From), pointer: pointer(f.To),
+		member: member(f.To), codes: m.CodeLists[f.Codes], mask: mask, inKey: slices.Contains(m.Key, f.To),
+	}
+	if f.Value != nil {
+		field.column, field.label = -1, fmt.Sprintf("the expression for %q", f.To)
+	}
+	if f.Original != "" {
+		field.original = member(f.Original)
+	}
+	return field
+}
+
 func member(name string) string { return string(append(appendJSONString(nil, name), ':')) }
 
 // draft maps one row, which was read at readAt. What cannot be mapped becomes
@@ -99,11 +102,11 @@ func (m *mapper) draft(row Row, readAt time.Time) exchange.Draft {
 	if d.Rejection = m.fill(row, readAt, &d); d.Rejection != nil {
 		d.Payload, d.Findings = nil, nil
 	}
-	switch {
-	case m.masks == nil:
-	case d.Payload != nil:
-		d.Raw = nil // should the exchange reject it, it keeps the payload, which is masked
-	default:
+	if m.masks == nil {
+		return d
+	}
+	d.Origin, d.Raw = m.origin(row), nil // should the exchange reject it, it keeps the payload, which is masked
+	if d.Payload == nil {
 		d.Raw = m.raw(row)
 	}
 	return d

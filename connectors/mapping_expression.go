@@ -20,7 +20,6 @@ import (
 
 const (
 	maxExpressionChars = 4096
-	maxExpressionDepth = 50
 	// maxExpressionCost is about what passing ten times over MaxRowBytes costs.
 	maxExpressionCost = 1_000_000
 	// maxExpressionColumns bounds the columns that one expression reads.
@@ -100,8 +99,6 @@ func newLanguage() (*cel.Env, error) {
 		cel.StdLib(cel.StdLibSubset(subset)),
 		cel.Macros(cel.GlobalMacro("has", 1, expandHas)),
 		cel.EnableIdentifierEscapeSyntax(),
-		cel.ParserRecursionLimit(maxExpressionDepth),
-		cel.ParserErrorRecoveryLimit(2),
 		cel.ParserExpressionSizeLimit(maxExpressionChars),
 		cel.Variable(rowVariable, cel.MapType(cel.StringType, cel.StringType)),
 	}
@@ -132,6 +129,7 @@ func columnOf(e ast.Expr) (string, bool) {
 		if c.FunctionName() == operators.Index && isRow(c.Args()[0]) {
 			return literal(c.Args()[1])
 		}
+	default:
 	}
 	return "", false
 }
@@ -196,8 +194,9 @@ func allowed(t *types.Type) bool {
 		return true
 	case types.ListKind:
 		return allowed(t.Parameters()[0])
+	default:
+		return false
 	}
-	return false
 }
 
 func typeName(t *types.Type) string {
@@ -214,8 +213,9 @@ func typeName(t *types.Type) string {
 		return "a list"
 	case types.MapKind:
 		return "a map"
+	default:
+		return "a value of type " + t.String()
 	}
-	return "a value of type " + t.String()
 }
 
 // firstIssue says what is wrong, and where, in one line.

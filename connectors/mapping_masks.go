@@ -3,11 +3,13 @@ package connectors
 import (
 	"bytes"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -107,6 +109,48 @@ func columnMasks(m Mapping, columns []string, maskers map[string]*masker) []*mas
 		}
 	}
 	return masks
+}
+
+// blind returns a function that makes a text unrecognizable and keeps
+// different texts different. It has the secret of a mask of method hash, or
+// one that is forgotten with the mapper.
+func blind(maskers map[string]*masker) func(string) string {
+	mac := hmac.New(sha256.New, []byte(rand.Text()))
+	for _, tag := range slices.Sorted(maps.Keys(maskers)) {
+		if maskers[tag].mac != nil {
+			mac = maskers[tag].mac
+			break
+		}
+	}
+	return func(text string) string {
+		mac.Reset()
+		mac.Write([]byte(text))
+		return hex.EncodeToString(mac.Sum(nil)[:12])
+	}
+}
+
+// origin returns where the row lies, without the texts of its key that are masked elsewhere.
+func (m *mapper) origin(row Row) string {
+	origin := row.Origin
+	for _, key := range row.Key {
+		if key != "" && m.masked(row, key) {
+			origin = strings.ReplaceAll(origin, key, m.blind(key))
+		}
+	}
+	return origin
+}
+
+// masked says whether text is that of a masked column, or may be.
+func (m *mapper) masked(row Row, text string) bool {
+	if len(row.Values) != m.columns {
+		return true
+	}
+	for i, mk := range m.masks {
+		if mk != nil && strings.TrimSpace(row.Values[i].Text) == strings.TrimSpace(text) {
+			return true
+		}
+	}
+	return false
 }
 
 // raw returns the row as it may be kept when it is rejected: with masks, a

@@ -200,6 +200,63 @@ func TestNumber(t *testing.T) {
 	}
 }
 
+// FuzzInstant writes times as the standard library does, and reads what it wrote.
+func FuzzInstant(f *testing.F) {
+	for _, seed := range []string{
+		"2025-11-03 08:05:00.123456", "2025/1/3 8:05", "1988-07-01T08:00:00Z", "1900-01-01", "20251103080500+08", "2025-11-03 08:05:00,5 -05:30", "0000-00-00", "infinity", "0044-03-15 BC",
+	} {
+		f.Add(seed)
+	}
+	zones := []*time.Location{shanghai(f), time.UTC}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, zone := range zones {
+			at, ok := parseInstant(text, zone)
+			got, okAppend := appendInstant(nil, text, zone)
+			date, okDate := appendDate(nil, text, zone)
+			if ok != okAppend || ok != okDate {
+				t.Fatalf("%q is a time: %t, %t, %t", text, ok, okAppend, okDate)
+			}
+			if !ok {
+				if why := whyNoTime(text, Time); why == "" || isZeroDate(text) && why != "holds a zero date" {
+					t.Fatalf("%q: %s", text, why)
+				}
+				continue
+			}
+			want := at.In(chinaStandard()).Format(time.RFC3339Nano)
+			if string(got) != `"`+want+`"` || len(date) != len(`"2025-11-03"`) || isZeroDate(text) {
+				t.Fatalf("%q in %s = %s, date %s; want %s", text, zone, got, date, want)
+			}
+			if again, ok := parseInstant(want, zone); at.Year() > 0 && at.In(chinaStandard()).Year() > 0 && at.In(chinaStandard()).Year() < 10000 && (!ok || !again.Equal(at)) {
+				t.Fatalf("%q = %s, which is read as %s, %t", text, want, again, ok)
+			}
+		}
+	})
+}
+
+// FuzzCitizenNumber: what the check accepts is one of the two forms, and is accepted again as it was written.
+func FuzzCitizenNumber(f *testing.F) {
+	for _, seed := range []string{"11010519491231002X", "11010519491231002x", "110105491231002", "１１０１０５４９１２３１００２", "110105194912310021", "", "x"} {
+		f.Add(seed)
+	}
+	zone := shanghai(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		m := mapperOf(t, Mapping{Key: []string{"v"}, Timezone: zone, Fields: []Field{{From: "v", To: "v", Type: String, HalfWidth: true, Check: CheckCitizenNumber}}})
+		d := m.draft(Row{Values: []Value{{Text: text}}}, time.Now())
+		if d.Rejection != nil {
+			if d.Rejection.Field != "/v" || len(text) > 14 && strings.Contains(d.Rejection.Detail, text) {
+				t.Fatalf("%q: %+v", text, *d.Rejection)
+			}
+			return
+		}
+		if !exchange.ValidCitizenNumber(d.Key) && !exchange.ValidOldCitizenNumber(d.Key) {
+			t.Fatalf("%q became %q", text, d.Key)
+		}
+		if again := m.draft(Row{Values: []Value{{Text: d.Key}}}, time.Now()); again.Rejection != nil || again.Key != d.Key {
+			t.Fatalf("%q became %q and then %+v", text, d.Key, again)
+		}
+	})
+}
+
 // FuzzDraft maps any text as every type: accepted payloads are JSON with the
 // same value, and mapping a payload's own text again gives the same bytes.
 func FuzzDraft(f *testing.F) {
@@ -207,7 +264,7 @@ func FuzzDraft(f *testing.F) {
 		f.Add(seed, seed)
 	}
 	zone := shanghai(f)
-	types := []FieldType{String, Integer, Decimal, Boolean, Date, Time}
+	types := []FieldType{String, Integer, Decimal, Boolean, Date, Time, Bytes}
 	f.Fuzz(func(t *testing.T, text, other string) {
 		for _, kind := range types {
 			m := mapperOf(t, Mapping{
@@ -243,7 +300,7 @@ func FuzzDraft(f *testing.F) {
 				if value := string(payload["v"]); value != "true" && value != "false" {
 					t.Fatalf("%q became %s", text, value)
 				}
-			case Date, Time:
+			case Date, Time, Bytes:
 				again, ok := m.appendValue(nil, kind, strings.Trim(string(payload["v"]), `"`))
 				if !ok || string(again) != string(payload["v"]) {
 					t.Fatalf("%q became %s and then %s", text, payload["v"], again)

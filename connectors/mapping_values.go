@@ -138,7 +138,7 @@ func whyNoTime(text string, kind FieldType) string {
 	case isZeroDate(text):
 		return "holds a zero date"
 	case strings.TrimLeft(lower, "+-") == "infinity":
-		return "holds infinity, which is no time; leave it empty, or agree on a date that stands for it"
+		return "is infinite, which is no time; leave it empty, or agree on a date that stands for it"
 	case strings.HasSuffix(lower, " bc"):
 		return "holds a time before the year 1, which is surely a mistake at the source"
 	case kind == Date:
