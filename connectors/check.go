@@ -97,7 +97,7 @@ func each(err error) []error {
 	if errors.As(err, &fault) && fault == err { //nolint:errorlint // a fault wraps several errors too, but is one
 		return []error{err}
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only errors.Join at the top is taken apart
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []error
 		for _, one := range joined.Unwrap() {
 			all = append(all, each(one)...)

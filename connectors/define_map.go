@@ -201,7 +201,7 @@ func parseMapping(s section, dir string, timed bool) Mapping {
 		}
 		members = append(members, member)
 	}
-	for i, node := range s.list("fields", true) {
+	for i, node := range s.list("fields") {
 		fs := newSection(s.faults, node, fmt.Sprintf("%s.fields[%d]", s.where, i))
 		field := parseField(fs, m)
 		claim(fs, "to", field.To)
@@ -210,7 +210,7 @@ func parseMapping(s section, dir string, timed bool) Mapping {
 		}
 		m.Fields = append(m.Fields, field)
 	}
-	for i, node := range s.list("key", true) {
+	for i, node := range s.list("key") {
 		m.Key = append(m.Key, parseKey(s, node, fmt.Sprintf("%s.key[%d]", s.where, i), m))
 	}
 	return m

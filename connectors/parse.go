@@ -40,7 +40,7 @@ func ParseDefinitions(text []byte, dir string) ([]Definition, error) {
 	}
 	root := newSection(&f, file.Docs[0].Body, "", "sources")
 	var defs []Definition
-	for i, node := range root.list("sources", true) {
+	for i, node := range root.list("sources") {
 		d := parseDefinition(&f, node, fmt.Sprintf("sources[%d]", i), dir)
 		if slices.ContainsFunc(defs, func(o Definition) bool { return o.Name == d.Name && d.Name != "" }) {
 			f.add(node, fmt.Sprintf("sources[%d].name", i), "%q is defined twice", d.Name)
@@ -101,7 +101,7 @@ func parseDefinition(f *faults, node ast.Node, where, dir string) Definition {
 		d.Prove = parseProof(sub())
 	}
 	if sub, present := s.section("map", true); present {
-		d.Map = parseMapping(sub(), dir, !d.datesItself())
+		d.Map = parseMapping(sub(), dir, !d.datesItself() && s.schema == nil) // a schema cannot say it of some kinds alone
 	}
 	return d
 }

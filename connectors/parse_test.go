@@ -164,7 +164,7 @@ func FuzzParseDefinitions(f *testing.F) {
 			return
 		}
 		for _, d := range defs {
-			if d.Batch < 1 || d.Interval <= 0 || d.Map.Timezone == nil || len(d.Map.Key) == 0 || d.SQL == nil && d.Files == nil && d.HTTP == nil {
+			if d.Batch < 1 || d.Interval <= 0 || d.Map.Timezone == nil || len(d.Map.Key) == 0 || d.SQL == nil && d.Log == nil && d.Files == nil && d.HTTP == nil && d.Topic == nil {
 				t.Fatalf("accepted %+v", d)
 			}
 			if _, err := newMapper(d.Map); err != nil && !errors.Is(err, ErrRefused) {

@@ -36,7 +36,6 @@ type sourceRun struct {
 	control control
 	rereads []reread
 	told    map[string]bool // requests for re-reading that this attempt has handed to the source
-	stored  map[int]int64   // by partition of the resource's topic: the newest offset published
 	// caughtUps counts how often the source was caught up; more is closed at the next time, and made anew.
 	caughtUps int64
 	more      chan struct{}

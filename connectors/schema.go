@@ -50,7 +50,7 @@ func (r *recorder) note(path string, required bool, p property) bool {
 func definitionMembers() []property {
 	f := &faults{schema: &recorder{}}
 	root := newSection(f, nil, "", "sources")
-	for i := range root.list("sources", true) {
+	for i := range root.list("sources") {
 		parseDefinition(f, nil, fmt.Sprintf("sources[%d]", i), "")
 	}
 	return f.schema.properties

@@ -129,11 +129,12 @@ func (s section) section(name string, required bool) (enter func() section, pres
 	return func() section { return newSection(s.faults, node, s.path(name)) }, node != nil
 }
 
-func (s section) list(name string, required bool) []ast.Node {
-	if s.schema.note(s.path(name), required, property{kind: "array"}) {
+// list reads a list that must have an element.
+func (s section) list(name string) []ast.Node {
+	if s.schema.note(s.path(name), true, property{kind: "array"}) {
 		return []ast.Node{nil}
 	}
-	node := s.member(name, required)
+	node := s.member(name, true)
 	if node == nil {
 		return nil
 	}
@@ -142,7 +143,7 @@ func (s section) list(name string, required bool) []ast.Node {
 		s.fault(name, "must be a list")
 		return nil
 	}
-	if len(sequence.Values) == 0 && required {
+	if len(sequence.Values) == 0 {
 		s.fault(name, "is empty")
 	}
 	return sequence.Values

@@ -185,7 +185,6 @@ type measured struct {
 	dir        string
 	department *departmentDB
 	publisher  *timedPublisher
-	runs       int
 }
 
 func newMeasured(ctx context.Context, dir string, d *departmentDB) (*measured, error) {
