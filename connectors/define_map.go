@@ -58,6 +58,20 @@ func (m Mapping) Columns() []string {
 	return columns
 }
 
+// KeyColumns lists the columns that the key is made of, for sources whose rows declare no key of their own; nil if
+// a part of the key is not simply a column.
+func (m Mapping) KeyColumns() []string {
+	columns := make([]string, len(m.Key))
+	for i, to := range m.Key {
+		at := slices.IndexFunc(m.Fields, func(f Field) bool { return f.To == to })
+		if at < 0 || m.Fields[at].From == "" {
+			return nil
+		}
+		columns[i] = m.Fields[at].From
+	}
+	return columns
+}
+
 func parseMapping(s section) Mapping {
 	s.allow("key", "event_time", "recorded_time", "timezone", "fields")
 	m := Mapping{EventTime: s.text("event_time", true), RecordedTime: s.text("recorded_time", false)}
