@@ -91,6 +91,9 @@ type KeyRange struct {
 // Contains says whether a key lies in the range, comparing column by column as text: what sources use whose rows
 // do not come in the order of the key. A range without bounds contains also what has no key.
 func (r KeyRange) Contains(key []string) bool {
+	if key == nil {
+		return r.From == nil && r.To == nil
+	}
 	return (r.From == nil || slices.Compare(key, r.From) >= 0) && (r.To == nil || slices.Compare(key, r.To) <= 0)
 }
 

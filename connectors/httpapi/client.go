@@ -272,7 +272,7 @@ func unreachable(ctx context.Context, where string, err error) error {
 		host      x509.HostnameError
 		invalid   x509.CertificateInvalidError
 		plain     tls.RecordHeaderError
-		alert     tls.AlertError
+		remote    *net.OpError
 		lookup    *net.DNSError
 	)
 	refuse := func(text string) error {
@@ -291,9 +291,9 @@ func unreachable(ctx context.Context, where string, err error) error {
 		return refuse("the certificate of the server has expired, or is not valid yet; the department has to renew it (is the clock of this machine right?)")
 	case errors.As(err, &invalid):
 		return refuse("the certificate of the server cannot be used")
-	case errors.As(err, &plain):
+	case errors.As(err, &plain), errors.Is(err, http.ErrSchemeMismatch):
 		return refuse("the server does not speak TLS there; should the url begin with http:// ?")
-	case errors.As(err, &alert):
+	case errors.As(err, &remote) && remote.Op == "remote error":
 		return refuse("the server ended the TLS handshake; does it want a client certificate, or an old version of TLS?")
 	case errors.As(err, &lookup) && lookup.IsNotFound:
 		return refuse("there is no host of this name")

@@ -55,8 +55,8 @@
 //	000102030405060708090a0b0c0d0e0f
 //	e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 //
-// and its signature with the secret "secret" SIGNATURE_SHA256;
+// and its signature with the secret "secret" zkBGzmQcz9mtcy3WFFRyDuLmuAXE8UQqUfZfy7JUlHo=;
 // with SM3, whose digest of the empty body is
 // 1ab21d8355cfa17f8e61194831e81a8f22bec8c728fefb747ed035eb5082aa2b, it is
-// SIGNATURE_SM3.
+// 7f0LOS9M9EKL/WE8e43E7rawenoUo9JmzHGH3C2bdQU=.
 package httpapi
