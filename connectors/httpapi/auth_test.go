@@ -213,7 +213,7 @@ func TestTLS(t *testing.T) {
 	want(t, opened(t, def, nil), "a")
 
 	old := httptest.NewUnstartedServer(handler)
-	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} //nolint:gosec // the department's is as old as that
+	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
 	old.Config.ErrorLog = server.Config.ErrorLog
 	old.StartTLS()
 	t.Cleanup(old.Close)

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -42,6 +43,9 @@ type client struct {
 
 // answer is the body of an answer and what its header says; the body is valid until the next request.
 type answer struct {
+	status int
+	// pause is for how long the server asks to be left alone; negative if it does not say.
+	pause   time.Duration
 	body    []byte
 	decoder *charset.Decoder
 	links   []string
@@ -112,42 +116,38 @@ func (c *client) close() { c.http.CloseIdleConnections() }
 // the server asked for a short pause.
 func (c *client) get(ctx context.Context, u *url.URL, where string) (*answer, error) {
 	for renewed, waited := false, false; ; {
-		got, res, err := c.once(ctx, u, where)
-		if err != nil {
-			return nil, err
+		got, err := c.once(ctx, u, where)
+		if err != nil || got.status == http.StatusOK {
+			return got, err
 		}
-		if got != nil {
-			return got, nil
-		}
-		pause, told := retryAfter(res.Header.Get("Retry-After"), time.Now())
 		switch {
-		case res.StatusCode == http.StatusUnauthorized && c.oauth != nil && !renewed:
+		case got.status == http.StatusUnauthorized && c.oauth != nil && !renewed:
 			renewed = true
 			c.oauth.drop()
-		case busy(res.StatusCode) && told && pause <= maxWait && !waited:
+		case busy(got.status) && got.pause >= 0 && got.pause <= maxWait && !waited:
 			waited = true
-			if err := wait(ctx, pause); err != nil {
+			if err := wait(ctx, got.pause); err != nil {
 				return nil, err
 			}
 		default:
-			return nil, c.status(res, where)
+			return nil, c.refusal(got, where)
 		}
 	}
 }
 
-// once asks once. It returns the answer, or the response if its status is another than 200.
-func (c *client) once(ctx context.Context, u *url.URL, where string) (*answer, *http.Response, error) {
+// once asks once. An answer of another status than 200 has no body.
+func (c *client) once(ctx context.Context, u *url.URL, where string) (*answer, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, c.limit, errSlow)
 	defer cancel()
 	req, err := http.NewRequestWithContext(limited, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, nil, connectors.Refused(connectors.FaultDefinition, nil, "%s: url cannot be used", where)
+		return nil, connectors.Refused(connectors.FaultDefinition, nil, "%s: url cannot be used", where)
 	}
 	req.Header.Set("Accept", "application/json")
 	token := c.token
 	if c.oauth != nil {
 		if token, err = c.oauth.get(limited); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	if token != "" {
@@ -158,28 +158,28 @@ func (c *client) once(ctx context.Context, u *url.URL, where string) (*answer, *
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, nil, unreachable(limited, where, err)
+		return nil, unreachable(limited, where, err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
 		_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection can be used again
-		return nil, res, nil
+		return &answer{status: res.StatusCode, pause: retryAfter(res.Header.Get("Retry-After"), time.Now())}, nil
 	}
 	if encoding := res.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") { // gzip is undone and taken away by net/http
-		return nil, nil, connectors.Refused(connectors.FaultAnswer, nil, "%s: the answer is compressed by %q, which was not asked for", where, encoding)
+		return nil, connectors.Refused(connectors.FaultAnswer, nil, "%s: the answer is compressed by %q, which was not asked for", where, encoding)
 	}
 	decoder, err := decoderOf(mediaCharset(res.Header.Get("Content-Type")))
 	if err != nil {
-		return nil, nil, connectors.Refused(connectors.FaultAnswer, err, "%s: the Content-Type", where)
+		return nil, connectors.Refused(connectors.FaultAnswer, err, "%s: the Content-Type", where)
 	}
 	c.body.Reset()
 	switch n, err := c.body.ReadFrom(io.LimitReader(res.Body, maxBody+1)); {
 	case err != nil:
-		return nil, nil, unreachable(limited, where, err)
+		return nil, unreachable(limited, where, err)
 	case n > maxBody:
-		return nil, nil, connectors.Refused(connectors.FaultTooLarge, nil, "%s: the answer is larger than %d MiB; ask for fewer rows with size", where, maxBody>>20)
+		return nil, connectors.Refused(connectors.FaultTooLarge, nil, "%s: the answer is larger than %d MiB; ask for fewer rows with size", where, maxBody>>20)
 	}
-	return &answer{body: c.body.Bytes(), decoder: decoder, links: res.Header.Values("Link")}, nil, nil
+	return &answer{status: res.StatusCode, body: c.body.Bytes(), decoder: decoder, links: res.Header.Values("Link")}, nil
 }
 
 // decoderOf knows the names under which servers declare character sets.
@@ -201,10 +201,11 @@ func busy(status int) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
 }
 
-// status says what an answer other than 200 means for the department.
-func (c *client) status(res *http.Response, where string) error {
-	switch code := res.StatusCode; {
-	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+// refusal says what an answer other than 200 means for the department.
+func (c *client) refusal(a *answer, where string) error {
+	status := fmt.Sprintf("HTTP status %d %s", a.status, http.StatusText(a.status))
+	switch {
+	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
 		hint := "the interface wants to know who asks; name a token_file, oauth2 or hmac"
 		switch {
 		case c.signer != nil:
@@ -214,37 +215,32 @@ func (c *client) status(res *http.Response, where string) error {
 		case c.token != "":
 			hint = "is the token in token_file still valid?"
 		}
-		return connectors.Refused(connectors.FaultCredentials, nil, "%s: HTTP status %s; %s", where, res.Status, hint)
-	case code == http.StatusNotFound, code == http.StatusGone:
-		return connectors.Refused(connectors.FaultTable, nil, "%s: HTTP status %s; is the url right?", where, res.Status)
-	case busy(code):
-		return connectors.Away(connectors.FaultBusy, nil, "%s: HTTP status %s; it asks to be left alone%s", where, res.Status, retryText(res.Header.Get("Retry-After")))
-	case code >= 300 && code < 400:
+		return connectors.Refused(connectors.FaultCredentials, nil, "%s: %s; %s", where, status, hint)
+	case a.status == http.StatusNotFound, a.status == http.StatusGone:
+		return connectors.Refused(connectors.FaultTable, nil, "%s: %s; is the url right?", where, status)
+	case busy(a.status) && a.pause >= 0:
+		return connectors.Away(connectors.FaultBusy, nil, "%s: %s; it asks to be left alone for %s", where, status, a.pause.Round(time.Second))
+	case busy(a.status):
+		return connectors.Away(connectors.FaultBusy, nil, "%s: %s; it asks to be left alone", where, status)
+	case a.status >= 300 && a.status < 400:
 		return connectors.Refused(connectors.FaultAnswer, nil,
-			"%s: HTTP status %s; redirects are not followed, write the final address into url, or ask whether it leads to a login page", where, res.Status)
-	case code >= 500:
-		return connectors.Away(connectors.FaultAnswer, nil, "%s: HTTP status %s", where, res.Status)
+			"%s: %s; redirects are not followed, write the final address into url, or ask whether it leads to a login page", where, status)
+	case a.status >= 500:
+		return connectors.Away(connectors.FaultAnswer, nil, "%s: %s", where, status)
 	default:
-		return connectors.Refused(connectors.FaultAnswer, nil, "%s: HTTP status %s", where, res.Status)
+		return connectors.Refused(connectors.FaultAnswer, nil, "%s: %s", where, status)
 	}
 }
 
-// retryAfter reads the header of that name: seconds, or a date.
-func retryAfter(text string, now time.Time) (time.Duration, bool) {
+// retryAfter reads the header of that name: seconds, or a date. It is negative if there is none.
+func retryAfter(text string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(strings.TrimSpace(text), 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second, true
+		return time.Duration(seconds) * time.Second
 	}
 	if at, err := http.ParseTime(text); err == nil {
-		return max(at.Sub(now), 0), true
+		return max(at.Sub(now), 0)
 	}
-	return 0, false
-}
-
-func retryText(text string) string {
-	if pause, told := retryAfter(text, time.Now()); told {
-		return " for " + pause.Round(time.Second).String()
-	}
-	return ""
+	return -1
 }
 
 func wait(ctx context.Context, d time.Duration) error {

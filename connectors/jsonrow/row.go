@@ -35,35 +35,31 @@ func (p *Parser) Row(raw []byte, decoder *charset.Decoder, origin string) connec
 	row := connectors.Row{Raw: raw, Origin: origin}
 	if len(raw) > connectors.MaxRowBytes {
 		row.Raw = bytes.Clone(raw[:connectors.RowHead])
-		row.Rejection = &exchange.Rejection{Rule: exchange.RuleMalformed, Detail: fmt.Sprintf(
-			"the row is longer than %d bytes; only its first %d are kept", connectors.MaxRowBytes, connectors.RowHead)}
+		row.Rejection = reject(exchange.RuleMalformed, "the row is longer than %d bytes; only its first %d are kept", connectors.MaxRowBytes, connectors.RowHead)
 		return row
 	}
-	text := raw
-	valid := true
-	if decoder.Name() == charset.UTF8 {
-		valid = utf8.Valid(raw)
-	} else {
+	text, valid := raw, utf8.Valid(raw)
+	if decoder.Name() != charset.UTF8 {
 		p.text, valid = decoder.Decode(p.text[:0], raw)
 		text = p.text
 	}
 	if !valid {
-		row.Rejection = &exchange.Rejection{Rule: exchange.RuleEncoding,
-			Detail: fmt.Sprintf("the row holds bytes that are not of the character set %s", decoder.Name())}
+		row.Rejection = reject(exchange.RuleEncoding, "the row holds bytes that are not of the character set %s", decoder.Name())
 		return row
 	}
 	row.Values, row.Rejection = p.values(text)
 	return row
 }
 
+func reject(rule, format string, args ...any) *exchange.Rejection {
+	return &exchange.Rejection{Rule: rule, Detail: fmt.Sprintf(format, args...)}
+}
+
 // values reads the columns of an object in valid UTF-8.
 func (p *Parser) values(text []byte) ([]connectors.Value, *exchange.Rejection) {
-	reject := func(rule, format string, args ...any) ([]connectors.Value, *exchange.Rejection) {
-		return nil, &exchange.Rejection{Rule: rule, Detail: fmt.Sprintf(format, args...)}
-	}
 	start := space(text, 0)
 	if start == len(text) || text[start] != '{' || !json.Valid(text) {
-		return reject(exchange.RuleMalformed, "the row is not a JSON object")
+		return nil, reject(exchange.RuleMalformed, "the row is not a JSON object")
 	}
 	values := make([]connectors.Value, p.width)
 	for i := range values {
@@ -76,12 +72,12 @@ func (p *Parser) values(text []byte) ([]connectors.Value, *exchange.Rejection) {
 			continue
 		}
 		if seen[i] {
-			return reject(exchange.RuleMalformed, "the row has the member %s twice", text[m.name:m.nameEnd])
+			return nil, reject(exchange.RuleMalformed, "the row has the member %s twice", text[m.name:m.nameEnd])
 		}
 		seen[i] = true
 		value, known := scalar(text[m.value:m.end])
 		if !known {
-			return reject(exchange.RuleEncoding, "the member %s holds half a character", text[m.name:m.nameEnd])
+			return nil, reject(exchange.RuleEncoding, "the member %s holds half a character", text[m.name:m.nameEnd])
 		}
 		values[i] = value
 	}
