@@ -7,8 +7,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/connectors/charset"
+	"github.com/onewindow/onewindow/connectors/connectortest"
+	"github.com/onewindow/onewindow/exchange"
 	"github.com/onewindow/onewindow/exchange/bus"
 )
 
@@ -214,12 +219,52 @@ func TestScan(t *testing.T) {
 		if got := scan(connectors.KeyRange{}); len(got) != 4 || !got["a2"] || !got["c1"] || !got["d2"] || !got["MALFORMED"] {
 			t.Errorf("all: %v", got)
 		}
+		src.(*source).maxKeys = 2 // five rounds
+		if got := scan(connectors.KeyRange{}); len(got) != 4 || !got["a2"] || !got["c1"] || !got["d2"] || !got["MALFORMED"] {
+			t.Errorf("in rounds: %v", got)
+		}
 		if got := scan(connectors.KeyRange{From: []string{"b"}, To: []string{"c"}}); len(got) != 1 || !got["c1"] {
 			t.Errorf("b to c: %v", got)
 		}
 		stop := errors.New("enough")
 		if err := src.(connectors.Scanner).Scan(t.Context(), connectors.KeyRange{}, func([]connectors.Row) error { return stop }); !errors.Is(err, stop) {
 			t.Errorf("yield failed: %v", err)
+		}
+	})
+}
+
+// FuzzMessage makes rows of any messages: each is a row with all its columns, a delete with its key, or a rejection.
+func FuzzMessage(f *testing.F) {
+	for _, seed := range [][2]string{{"k", `{"id":"1","__key":2}`}, {`{"id":1}`, ""}, {`"x\ud800"`, ""}, {"\xff", "{}"}, {"\x81\x5c", "{\"id\":\"\x81\x5c\"}"}} {
+		f.Add([]byte(seed[0]), []byte(seed[1]), seed[1] == "", "h")
+	}
+	f.Fuzz(func(t *testing.T, key, value []byte, tombstone bool, header string) {
+		for _, name := range charset.Names() {
+			decoder, err := charset.New(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := connectortest.Mapping()
+			m.Fields = append(m.Fields, connectors.Field{From: "__key", To: "k"}, connectors.Field{From: "__header.h", To: "h"})
+			message := bus.Message{Topic: "t", Key: key, Value: value, Headers: []bus.Header{{Key: header, Value: key}}}
+			if tombstone {
+				message.Value = nil
+			} else if value == nil {
+				message.Value = []byte{}
+			}
+			row := newRowMaker(m, decoder).row(&message, time.Now())
+			switch {
+			case row.Raw == nil, (row.Rejection == nil) != (len(row.Values) == 5), (row.Rejection == nil) != (len(row.Key) == 1), row.Rejection == nil && tombstone != (row.Operation == exchange.Delete):
+				t.Fatalf("%q %q: %+v", key, value, row)
+			}
+			for _, v := range row.Values {
+				if !utf8.ValidString(v.Text) || v.Null && v.Text != "" {
+					t.Fatalf("%q %q: %+v", key, value, v)
+				}
+			}
+			if row.Operation == exchange.Delete && (row.Values[0].Null || !row.Values[3].Null) {
+				t.Fatalf("%q: a delete with %+v", key, row.Values)
+			}
 		}
 	})
 }

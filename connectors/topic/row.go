@@ -102,8 +102,10 @@ func (r *rowMaker) fill(m *bus.Message, row *connectors.Row) *exchange.Rejection
 			}
 		}
 		if !ok {
-			return &exchange.Rejection{Rule: exchange.RuleEncoding, Field: column,
-				Detail: fmt.Sprintf("%s holds bytes that are not of the character set %s", column, r.decoder.Name())}
+			return &exchange.Rejection{
+				Rule: exchange.RuleEncoding, Field: column,
+				Detail: fmt.Sprintf("%s is longer than %d bytes, or holds bytes that are not of the character set %s", column, connectors.MaxRowBytes, r.decoder.Name()),
+			}
 		}
 	}
 	return nil
@@ -188,7 +190,7 @@ func isMark(m *bus.Message) bool {
 func digest(m *bus.Message) string {
 	h := sha256.New()
 	var head [24]byte
-	binary.BigEndian.PutUint64(head[:], uint64(m.Time.UnixMilli())) //nolint:gosec // bits, not a number
+	binary.BigEndian.PutUint64(head[:], uint64(m.Time.UnixMilli()))
 	binary.BigEndian.PutUint64(head[8:], uint64(len(m.Key)))
 	binary.BigEndian.PutUint64(head[16:], uint64(len(m.Value)))
 	h.Write(head[:])

@@ -12,7 +12,7 @@ import (
 	"github.com/onewindow/onewindow/exchange/bus"
 )
 
-// maxKeys bounds the keys that Scan holds in memory.
+// maxKeys is how many keys take some 20 MiB.
 const maxKeys = 400_000
 
 // span is the part of a partition that a scan reads.
@@ -53,7 +53,7 @@ func (s *source) Scan(ctx context.Context, r connectors.KeyRange, yield func([]c
 		total += end - first
 	}
 	out := &rowBatch{limit: s.def.Batch, yield: yield}
-	rounds := uint64(1 + total/maxKeys) //nolint:gosec // total is not negative
+	rounds := uint64(1 + total/s.maxKeys) //nolint:gosec // total is not negative
 	for round := range rounds {
 		if err := s.scanRound(ctx, b, spans, r, round, rounds, out); err != nil {
 			return err

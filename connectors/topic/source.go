@@ -37,6 +37,8 @@ type source struct {
 	rows *rowMaker
 	// open connects to the cluster; a test on an embedded broker has another.
 	open func(ctx context.Context, cfg bus.Config) (*bus.Bus, error)
+	// maxKeys bounds the keys that Scan holds in memory.
+	maxKeys int64
 	// shared says that the bus is somebody else's to close.
 	shared bool
 
@@ -79,7 +81,7 @@ func New(def connectors.Definition, logger *slog.Logger) (connectors.Source, err
 		return nil, fmt.Errorf("%w: %s: %w", connectors.ErrDefinition, def.Name, err)
 	}
 	return &source{
-		def: def, cfg: def.Topic, log: logger, rows: newRowMaker(def.Map, decoder), open: bus.Open, told: map[int]int64{},
+		def: def, cfg: def.Topic, log: logger, rows: newRowMaker(def.Map, decoder), open: bus.Open, maxKeys: maxKeys, told: map[int]int64{},
 	}, nil
 }
 
