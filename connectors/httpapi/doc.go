@@ -17,7 +17,8 @@
 // Overlap before it was last asked so (the first time: everything). Rows that did not change meanwhile are not handed
 // on again as far as memory goes (some 100,000 rows); beyond that, and after a restart, their ids make repetition
 // harmless. The answer may itself come in pages; if it does not, and is cut by the interface, the next question
-// follows at once. An interface that cuts at size rows in the middle of one value cannot be read on: a fault.
+// follows at once. Such an interface has to give the lowest values first; one that, at size rows, does not, or cuts in
+// the middle of one value, cannot be read on: a fault.
 //
 // Scan asks from the beginning, with since as well: without the parameter. Rows come in the interface's order.
 //
@@ -29,7 +30,8 @@
 // an object, or not of the character set, is rejected alone; nothing is taken of an answer that is not JSON. Values
 // keep the digits of the answer; a member that is missing is a null, one that holds an object or array is its text.
 //
-// A request takes Limits.QueryTime at most. 429 and 503 with a Retry-After of up to a minute are waited for, once.
+// The server's certificate has to be issued by those in ca_file, or by those whom this machine trusts. A request takes
+// Limits.QueryTime at most. 429 and 503 with a Retry-After of up to a minute are waited for, once.
 //
 // # Who asks
 //

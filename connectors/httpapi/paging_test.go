@@ -116,6 +116,19 @@ func TestEndless(t *testing.T) {
 	}
 }
 
+// TestNewestFirst refuses an interface that cuts its answers and gives the newest rows first: the others would be passed over.
+func TestNewestFirst(t *testing.T) {
+	def := simple(t, connectors.PagingSince, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"data":[{"id":"c","updated_at":"2025-11-03"},{"id":"b","updated_at":"2025-11-02"}]}`))
+	})
+	def.HTTP.SizeParam, def.HTTP.Size = "size", 2
+	ids, _, err := drain(t, opened(t, def, nil))
+	expectFault(t, err, connectors.FaultAnswer, connectors.ErrRefused, "have it ordered by that column")
+	if len(ids) != 2 {
+		t.Errorf("%q", ids)
+	}
+}
+
 // TestRemoved checks that removed rows are a fault once, and that afterwards nothing that is there is missed.
 func TestRemoved(t *testing.T) {
 	for _, paging := range []string{connectors.PagingNumber, connectors.PagingCursor, connectors.PagingLink} {

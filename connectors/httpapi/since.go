@@ -74,6 +74,7 @@ func (s *source) ask() {
 // from starts a question from its first page.
 func (s *source) from(value string) {
 	s.at.Since.Top = ""
+	s.previous, s.unordered = "", false
 	s.at = position{By: s.at.By, Page: 1, At: value, Since: s.at.Since}
 }
 
@@ -106,6 +107,9 @@ func (s *source) turnSince(p *page, next position) (moved bool, err error) {
 		next.At, next.Since, next.Mark = s.at.At, m, ""
 		s.at = next
 		return true, nil
+	case full && s.unordered:
+		return false, s.refuse(connectors.FaultAnswer, "it has as many rows as were asked for (%d), and not those with the lowest %q first, so that the next question would pass over some; "+
+			"have it ordered by that column, or name a page_param", s.cfg.Size, s.cfg.SinceColumn)
 	case compareValues(m.Top, s.at.At) > 0:
 		s.from(m.Top)
 		return true, nil
@@ -136,6 +140,10 @@ func (s *source) note(ctx context.Context, raw []byte, row connectors.Row) (fres
 			s.log.WarnContext(ctx, "a row lies in the future, or has no stamp; it does not count as the greatest", slog.String("column", s.cfg.SinceColumn), slog.String("origin", row.Origin))
 		}
 		value = ""
+	}
+	if value != "" {
+		s.unordered = s.unordered || compareValues(value, s.previous) < 0
+		s.previous = value
 	}
 	if compareValues(value, m.Top) > 0 {
 		m.Top = value

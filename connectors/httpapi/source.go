@@ -49,6 +49,10 @@ type source struct {
 	// lacking and valued say that there were rows without and with a since value.
 	lacking, valued bool
 	warned          bool
+	// previous is the since value of the row before in the answers to the question at hand, which are unordered if one
+	// was lower.
+	previous  string
+	unordered bool
 	// told is where the loss of rows was last reported; the second time it is got over.
 	told string
 }
@@ -114,7 +118,7 @@ func (s *source) Open(_ context.Context, after json.RawMessage) error {
 	}
 	s.client, s.at, s.page = c, at, nil
 	s.pages, s.empty, s.atEnd, s.gap, s.later = 0, 0, false, false, nil
-	s.seen = recent{}
+	s.seen, s.previous, s.unordered = recent{}, "", false
 	if at.Since != nil {
 		for _, h := range at.Since.Edge {
 			s.seen.add(h)

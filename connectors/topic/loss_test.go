@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -105,7 +104,7 @@ func TestFewerPartitions(t *testing.T) {
 
 // TestNewPartitions finds partitions that are added while the source is open.
 func TestNewPartitions(t *testing.T) {
-	c := real(t)
+	c := apache(t)
 	topic := c.newTopic(t, 1)
 	c.send(t, bus.Message{Topic: topic, Key: []byte("a"), Value: value("a", "a")})
 	src := c.opened(t, c.definition(t, topic), nil)
@@ -135,13 +134,6 @@ func TestNewPartitions(t *testing.T) {
 // TestFaults checks what cannot be read is told in words.
 func TestFaults(t *testing.T) {
 	c := embedded(t)
-	file := func(text string) string {
-		name := t.TempDir() + "/url"
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return name
-	}
 	tests := []struct {
 		name  string
 		alter func(*connectors.Topic)
@@ -152,11 +144,11 @@ func TestFaults(t *testing.T) {
 	}{
 		{"no topic", func(d *connectors.Topic) { d.Topic = "absent" }, false, connectors.FaultTable, connectors.ErrRefused, `there is no topic "absent"`},
 		{"no file", func(d *connectors.Topic) { d.URLFile = "absent" }, false, connectors.FaultSecret, connectors.ErrRefused, "url_file cannot be read"},
-		{"embedded", func(d *connectors.Topic) { d.URLFile = file("embedded:/tmp/x") }, true, connectors.FaultSecret, connectors.ErrRefused, "must hold one line, like kafka://"},
-		{"two lines", func(d *connectors.Topic) { d.URLFile = file("kafka://a:1\nkafka://b:2") }, true, connectors.FaultSecret, connectors.ErrRefused, "one line"},
-		{"bad option", func(d *connectors.Topic) { d.URLFile = file("kafka://a:1?x=y") }, true, connectors.FaultSecret, connectors.ErrRefused, "unknown option"},
-		{"no password file", func(d *connectors.Topic) { d.URLFile = file("kafka://a:1?sasl=plain&user=u&password_file=/absent") }, true, connectors.FaultSecret, connectors.ErrRefused, "password file"},
-		{"nobody there", func(d *connectors.Topic) { d.URLFile = file("kafka://127.0.0.1:1") }, true, connectors.FaultUnreachable, connectors.ErrNotConnected, "connecting for topic"},
+		{"embedded", func(d *connectors.Topic) { d.URLFile = file(t, "embedded:/tmp/x") }, true, connectors.FaultSecret, connectors.ErrRefused, "must hold one line, like kafka://"},
+		{"two lines", func(d *connectors.Topic) { d.URLFile = file(t, "kafka://a:1\nkafka://b:2") }, true, connectors.FaultSecret, connectors.ErrRefused, "one line"},
+		{"bad option", func(d *connectors.Topic) { d.URLFile = file(t, "kafka://a:1?x=y") }, true, connectors.FaultSecret, connectors.ErrRefused, "unknown option"},
+		{"no password file", func(d *connectors.Topic) { d.URLFile = file(t, "kafka://a:1?sasl=plain&user=u&password_file=/absent") }, true, connectors.FaultSecret, connectors.ErrRefused, "password file"},
+		{"nobody there", func(d *connectors.Topic) { d.URLFile = file(t, "kafka://127.0.0.1:1") }, true, connectors.FaultUnreachable, connectors.ErrNotConnected, "connecting for topic"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -48,8 +48,8 @@ func embedded(t *testing.T) *cluster {
 	return c
 }
 
-// real gives the Apache Kafka of the tests, or skips.
-func real(t *testing.T) *cluster {
+// apache gives the Apache Kafka of the tests, or skips.
+func apache(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{url: "kafka://" + kafkaAddress(t)}
 	c.bus = openBus(t, c.url)
@@ -109,13 +109,19 @@ func (c *cluster) send(t *testing.T, messages ...bus.Message) {
 
 func (c *cluster) definition(t *testing.T, topic string) connectors.Definition {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "kafka.url")
-	if err := os.WriteFile(file, []byte(c.url+"\n"), 0o600); err != nil {
+	def := connectortest.Definition(connectors.KindTopic)
+	def.Topic = &connectors.Topic{URLFile: file(t, c.url), Topic: topic, Charset: charset.UTF8}
+	return def
+}
+
+// file is a file with an address.
+func file(t testing.TB, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "kafka.url")
+	if err := os.WriteFile(name, []byte(text+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	def := connectortest.Definition(connectors.KindTopic)
-	def.Topic = &connectors.Topic{URLFile: file, Topic: topic, Charset: charset.UTF8}
-	return def
+	return name
 }
 
 // construct is New, with the embedded broker in place of a connection.
@@ -169,7 +175,7 @@ func TestEmbeddedSuite(t *testing.T) {
 func TestKafkaSuite(t *testing.T) {
 	kafkaAddress(t)
 	connectortest.Run(t, func(t *testing.T) connectortest.System {
-		c := real(t)
+		c := apache(t)
 		proxy := newProxy(t, kafkaAddress(t))
 		c.url = "kafka://" + proxy.listener.Addr().String()
 		return c.system(t, c.newTopic(t, 1), func(*testing.T) func() { return proxy.cut() })
@@ -179,7 +185,7 @@ func TestKafkaSuite(t *testing.T) {
 // each runs a test against both brokers.
 func each(t *testing.T, test func(t *testing.T, c *cluster)) {
 	t.Run("embedded", func(t *testing.T) { test(t, embedded(t)) })
-	t.Run("kafka", func(t *testing.T) { test(t, real(t)) })
+	t.Run("kafka", func(t *testing.T) { test(t, apache(t)) })
 }
 
 // drain reads until the source is caught up.
