@@ -43,6 +43,9 @@ type HTTP struct {
 	TokenFile string
 	OAuth2    *OAuth2
 	HMAC      *HMAC
+	// CAFile is the path of a file with the certificates (PEM) of those who issued the server's; empty for those
+	// that this machine trusts.
+	CAFile string
 }
 
 // OAuth2 gets tokens by the client credentials grant (RFC 6749 §4.4).
@@ -76,7 +79,7 @@ type Topic struct {
 
 func parseHTTP(s section, dir string) *HTTP {
 	s.allow("url", "paging", "page_param", "size_param", "size", "cursor_param", "next", "since_param", "since_column", "overlap",
-		"records", "token_file", "oauth2", "hmac")
+		"records", "token_file", "oauth2", "hmac", "ca_file")
 	h := &HTTP{
 		URL:         s.text("url", true),
 		Paging:      s.oneOf("paging", PagingNumber, PagingNumber, PagingCursor, PagingLink, PagingSince),
@@ -90,6 +93,7 @@ func parseHTTP(s section, dir string) *HTTP {
 		Overlap:     s.duration("overlap", 5*time.Minute, 0, 24*time.Hour),
 		Records:     s.text("records", true),
 		TokenFile:   s.file("token_file", dir, false),
+		CAFile:      s.file("ca_file", dir, false),
 	}
 	if sub, present := s.section("oauth2", false); present {
 		h.OAuth2 = parseOAuth2(sub(), dir)

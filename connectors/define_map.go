@@ -166,6 +166,20 @@ func (f Field) columns() []string {
 	return []string{f.From}
 }
 
+// KeyColumns lists the columns that the key is made of, for sources whose rows declare no key of their own; nil if
+// a part of the key is not simply a column.
+func (m Mapping) KeyColumns() []string {
+	columns := make([]string, len(m.Key))
+	for i, to := range m.Key {
+		at := slices.IndexFunc(m.Fields, func(f Field) bool { return f.To == to })
+		if at < 0 || m.Fields[at].From == "" {
+			return nil
+		}
+		columns[i] = m.Fields[at].From
+	}
+	return columns
+}
+
 // datesItself says whether the source knows when its rows changed, or hands on
 // only what changed, so that no column has to say it.
 func (d Definition) datesItself() bool {

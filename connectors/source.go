@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/onewindow/onewindow/exchange"
@@ -85,6 +86,15 @@ type Scanner interface {
 type KeyRange struct {
 	From []string `json:"from,omitempty"`
 	To   []string `json:"to,omitempty"`
+}
+
+// Contains says whether a key lies in the range, comparing column by column as text: what sources use whose rows
+// do not come in the order of the key. A range without bounds contains also what has no key.
+func (r KeyRange) Contains(key []string) bool {
+	if key == nil {
+		return r.From == nil && r.To == nil
+	}
+	return (r.From == nil || slices.Compare(key, r.From) >= 0) && (r.To == nil || slices.Compare(key, r.To) <= 0)
 }
 
 // Constructor makes the source of a definition without touching the network or the disk.

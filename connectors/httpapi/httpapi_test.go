@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +16,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/connectortest"
@@ -24,26 +29,60 @@ const token = "secret-token"
 
 // department is a department's interface: rows in pages, for those who have the token.
 type department struct {
-	mu   sync.Mutex
-	rows []string // JSON
-	down bool
+	paging string
+	mu     sync.Mutex
+	rows   []string // JSON
+	stamps []string // updated_at of the rows
+	down   bool
 }
+
+// rowsPerPage is the size of pages of the suite.
+const rowsPerPage = 9
 
 func (d *department) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	page, perr := strconv.Atoi(r.URL.Query().Get("page"))
-	size, serr := strconv.Atoi(r.URL.Query().Get("size"))
-	switch {
-	case r.Header.Get("Authorization") != "Bearer "+token:
+	if r.Header.Get("Authorization") != "Bearer "+token {
 		http.Error(w, "who are you", http.StatusUnauthorized)
 		return
-	case perr != nil || serr != nil || page < 1 || r.URL.Query().Get("unit") != "民政":
+	}
+	query := r.URL.Query()
+	size, err := strconv.Atoi(query.Get("size"))
+	if err != nil || query.Get("unit") != "民政" {
 		http.Error(w, "bad query", http.StatusBadRequest)
 		return
 	}
-	from, to := min((page-1)*size, len(d.rows)), min(page*size, len(d.rows))
-	body := fmt.Sprintf(`{"total": %d, "data": [%s], "unused": {"a": [1]}}`, len(d.rows), strings.Join(d.rows[from:to], ", "))
+	from := 0
+	switch number := query.Get("page") + query.Get("after"); {
+	case d.paging == connectors.PagingSince:
+		// Rows of the same instant come again: many interfaces mean "since" so. No more than size at a time.
+		for from < len(d.stamps) && d.stamps[from] < query.Get("since") {
+			from++
+		}
+	case d.paging == connectors.PagingNumber:
+		page, err := strconv.Atoi(number)
+		if err != nil || page < 1 {
+			http.Error(w, "bad page", http.StatusBadRequest)
+			return
+		}
+		from = (page - 1) * size
+	case number != "":
+		if from, err = strconv.Atoi(number); err != nil {
+			http.Error(w, "bad cursor", http.StatusBadRequest)
+			return
+		}
+	}
+	from = min(from, len(d.rows))
+	to := min(from+size, len(d.rows))
+	next := "null"
+	if to < len(d.rows) {
+		next = fmt.Sprintf(`"%d"`, to)
+		if d.paging == connectors.PagingLink {
+			query.Set("after", strconv.Itoa(to))
+			w.Header().Add("Link", `</rows?unit=x>; rel="first", <`+r.URL.Path+"?"+query.Encode()+`>; title="a, b"; rel="last next"`)
+		}
+	}
+	body := fmt.Sprintf(`{"total": %d, "result": {"data": [%s], "next": %s}, "unused": {"a": [1]}}`, len(d.rows), strings.Join(d.rows[from:to], ", "), next)
 	if d.down { // breaks off in the middle of the answer
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		body = body[:len(body)/2]
@@ -64,41 +103,80 @@ func (d *department) setDown(down bool) {
 }
 
 func TestSuite(t *testing.T) {
-	connectortest.Run(t, func(t *testing.T) connectortest.System {
-		d := &department{}
-		return connectortest.System{
-			Definition: definition(t, d), Construct: New,
-			Append: func(t *testing.T, rows []connectortest.Row) {
-				for _, r := range rows {
-					text, err := json.Marshal(map[string]string{"id": r.ID, "name": r.Name, "updated_at": r.UpdatedAt})
-					if err != nil {
-						t.Fatal(err)
-					}
-					d.add(string(text))
+	for _, paging := range []string{connectors.PagingNumber, connectors.PagingCursor, connectors.PagingLink, connectors.PagingSince} {
+		t.Run(paging, func(t *testing.T) {
+			connectortest.Run(t, func(t *testing.T) connectortest.System { return system(t, paging) })
+		})
+	}
+}
+
+func system(t *testing.T, paging string) connectortest.System {
+	d := &department{paging: paging}
+	def := definition(t, d)
+	def.HTTP.Paging = paging
+	if paging == connectors.PagingSince {
+		def.HTTP.PageParam = ""
+	}
+	return connectortest.System{
+		Definition: def, Construct: New,
+		Append: func(t *testing.T, rows []connectortest.Row) {
+			for _, r := range rows {
+				text, err := json.Marshal(map[string]string{"id": r.ID, "name": r.Name, "updated_at": r.UpdatedAt})
+				if err != nil {
+					t.Fatal(err)
 				}
-			},
-			AppendBad: func(*testing.T) { d.add("{\"id\": \"\xc4\xe3\"}") },
-			Cut: func(*testing.T) func() {
-				d.setDown(true)
-				return func() { d.setDown(false) }
-			},
-		}
-	})
+				d.mu.Lock()
+				d.stamps = append(d.stamps, r.UpdatedAt)
+				d.mu.Unlock()
+				d.add(string(text))
+			}
+		},
+		AppendBad: func(*testing.T) {
+			d.mu.Lock()
+			if n := len(d.stamps); n > 0 {
+				d.stamps = append(d.stamps, d.stamps[n-1])
+			}
+			d.mu.Unlock()
+			d.add("{\"id\": \"\xc4\xe3\"}")
+		},
+		Cut: func(*testing.T) func() {
+			d.setDown(true)
+			return func() { d.setDown(false) }
+		},
+	}
 }
 
 func definition(t *testing.T, handler http.Handler) connectors.Definition {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	file := filepath.Join(t.TempDir(), "dep.token")
-	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	def := connectortest.Definition(connectors.KindHTTP)
 	def.HTTP = &connectors.HTTP{
-		URL: server.URL + "/rows?unit=%E6%B0%91%E6%94%BF", PageParam: "page", SizeParam: "size", Size: 9, Records: "data", TokenFile: file,
+		URL: server.URL + "/rows?unit=%E6%B0%91%E6%94%BF", Paging: connectors.PagingNumber, Size: rowsPerPage, Records: "result.data",
+		PageParam: "page", SizeParam: "size", CursorParam: "after", Next: "result.next", SinceParam: "since", SinceColumn: "updated_at",
+		Overlap: time.Hour, TokenFile: secretFile(t, token),
 	}
 	return def
+}
+
+// simple is the definition of an interface that answers with {"data": …} to anybody.
+func simple(t *testing.T, paging string, handler http.HandlerFunc) connectors.Definition {
+	t.Helper()
+	def := definition(t, handler)
+	def.HTTP.Paging, def.HTTP.Records, def.HTTP.Next = paging, "data", "next"
+	if paging == connectors.PagingSince {
+		def.HTTP.PageParam, def.HTTP.SizeParam = "", ""
+	}
+	return def
+}
+
+func secretFile(t *testing.T, content string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(content+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func opened(t *testing.T, def connectors.Definition, after json.RawMessage) connectors.Source {
@@ -114,8 +192,8 @@ func opened(t *testing.T, def connectors.Definition, after json.RawMessage) conn
 	return src
 }
 
-// TestBadAnswers checks that each kind of wrong answer is told in words, and
-// whether somebody has to act (ErrRefused) or may hope (ErrNotConnected).
+// TestBadAnswers checks that each kind of wrong answer has its code, is told in
+// words, and says whether somebody has to act (ErrRefused) or may hope (ErrNotConnected).
 func TestBadAnswers(t *testing.T) {
 	answer := func(status int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -124,129 +202,161 @@ func TestBadAnswers(t *testing.T) {
 			_, _ = w.Write([]byte(body))
 		}
 	}
+	header := func(name, value string, then http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set(name, value)
+			then(w, r)
+		}
+	}
 	page := func(n int) string {
 		return `{"data":[` + strings.TrimSuffix(strings.Repeat(`{"id":"a"},`, n), ",") + `]}`
+	}
+	bomb := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		for range 400 { // 400 MiB in 400 KB
+			if _, err := z.Write(make([]byte, 1<<20)); err != nil {
+				return
+			}
+		}
 	}
 	tests := []struct {
 		name    string
 		handler http.HandlerFunc
+		code    connectors.FaultCode
 		kind    error
 		want    string
 	}{
-		{"html", answer(200, "\n<!DOCTYPE html><html>"), connectors.ErrRefused, "login page"},
-		{"no JSON", answer(200, "OK"), connectors.ErrRefused, "not a JSON object"},
-		{"cut JSON", answer(200, `{"data": [{"id": 1}`), connectors.ErrRefused, "not a JSON object"},
-		{"trailing", answer(200, `{"data": []} {}`), connectors.ErrRefused, "something follows"},
-		{"no member", answer(200, `{"rows": []}`), connectors.ErrRefused, `no member "data"`},
-		{"null", answer(200, `{"data": null}`), connectors.ErrRefused, "not an array"},
-		{"unauthorized", answer(401, ""), connectors.ErrRefused, "401 Unauthorized; is the token"},
-		{"redirect", answer(302, ""), connectors.ErrRefused, "302 Found; redirects are not followed"},
-		{"busy", answer(503, "later"), connectors.ErrNotConnected, "503 Service Unavailable"},
-		{"too many rows", answer(200, page(10)), connectors.ErrRefused, "10 rows although 9"},
-		{"no answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, connectors.ErrNotConnected, "page 1 of http://127.0.0.1"},
-		{"too large", answer(200, strings.Repeat(" ", maxBody+1)), connectors.ErrRefused, "larger than 32 MiB"},
+		{"html", answer(200, "\n<!DOCTYPE html><html>"), connectors.FaultNotJSON, connectors.ErrRefused, "login page"},
+		{"no JSON", answer(200, "OK"), connectors.FaultNotJSON, connectors.ErrRefused, "not JSON"},
+		{"nothing", answer(200, ""), connectors.FaultNotJSON, connectors.ErrRefused, "not JSON"},
+		{"cut JSON", answer(200, `{"data": [{"id": 1}`), connectors.FaultNotJSON, connectors.ErrRefused, "unexpected end"},
+		{"trailing", answer(200, `{"data": []} {}`), connectors.FaultNotJSON, connectors.ErrRefused, "not JSON"},
+		{"no member", answer(200, `{"rows": [], "610323199001011234": 1}`), connectors.FaultAnswer, connectors.ErrRefused, `no member "data"; it has "rows"`},
+		{"twice", answer(200, `{"data": [{"id":"a"}], "data": []}`), connectors.FaultAnswer, connectors.ErrRefused, `the member "data" twice`},
+		{"null", answer(200, `{"code": 401, "msg": "令牌过期", "data": null}`), connectors.FaultAnswer, connectors.ErrRefused, `not an array; it says code "401", msg "令牌过期"`},
+		{"unauthorized", answer(401, ""), connectors.FaultCredentials, connectors.ErrRefused, "401 Unauthorized; is the token"},
+		{"forbidden", answer(403, ""), connectors.FaultCredentials, connectors.ErrRefused, "403 Forbidden; is the token"},
+		{"not found", answer(404, ""), connectors.FaultTable, connectors.ErrRefused, "404 Not Found; is the url right?"},
+		{"redirect", answer(302, ""), connectors.FaultAnswer, connectors.ErrRefused, "302 Found; redirects are not followed"},
+		{"teapot", answer(418, ""), connectors.FaultAnswer, connectors.ErrRefused, "418"},
+		{"broken", answer(500, ""), connectors.FaultAnswer, connectors.ErrNotConnected, "500"},
+		{"busy", answer(503, "later"), connectors.FaultBusy, connectors.ErrNotConnected, "503 Service Unavailable"},
+		{"busy for long", header("Retry-After", "3600", answer(429, "")), connectors.FaultBusy, connectors.ErrNotConnected, "left alone for 1h0m0s"},
+		{"busy twice", header("Retry-After", "0", answer(429, "")), connectors.FaultBusy, connectors.ErrNotConnected, "429 Too Many Requests"},
+		{"too many rows", answer(200, page(10)), connectors.FaultAnswer, connectors.ErrRefused, "10 rows although 9"},
+		{"no answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, connectors.FaultUnreachable, connectors.ErrNotConnected, "page 1 of http://127.0.0.1"},
+		{"too slow", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, connectors.FaultSlow, connectors.ErrNotConnected, "longer than limits.query_time"},
+		{"too large", answer(200, strings.Repeat(" ", maxBody+1)), connectors.FaultTooLarge, connectors.ErrRefused, "larger than 16 MiB"},
+		{"gzip bomb", bomb, connectors.FaultTooLarge, connectors.ErrRefused, "larger than 16 MiB"},
+		{"unasked compression", header("Content-Encoding", "br", answer(200, page(1))), connectors.FaultAnswer, connectors.ErrRefused, `compressed by "br"`},
+		{"unknown charset", header("Content-Type", "application/json; charset=ebcdic", answer(200, page(1))), connectors.FaultAnswer, connectors.ErrRefused, `"ebcdic"`},
 	}
 	for _, test := range tests {
-		_, err := opened(t, definition(t, test.handler), nil).Read(t.Context())
-		if !errors.Is(err, test.kind) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), token) || strings.Contains(err.Error(), "unit") {
-			t.Errorf("%s: %v; want %v with %q", test.name, err, test.kind, test.want)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			def := simple(t, connectors.PagingNumber, test.handler)
+			if test.name == "too slow" {
+				def.Limits.QueryTime = 50 * time.Millisecond
+			}
+			_, err := opened(t, def, nil).Read(t.Context())
+			expectFault(t, err, test.code, test.kind, test.want)
+			if strings.Contains(err.Error(), token) || strings.Contains(err.Error(), "unit") || strings.Contains(err.Error(), "6103") {
+				t.Errorf("%v says more than it should", err)
+			}
+		})
 	}
 }
 
-// TestEndless checks that an interface that ignores the page number is refused, also after a restart.
-func TestEndless(t *testing.T) {
-	body := `{"data":[` + strings.TrimSuffix(strings.Repeat(`{"id":"a"},`, 9), ",") + `]}`
-	def := definition(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }))
-	src := opened(t, def, nil)
-	var position json.RawMessage
-	for rows := 0; rows < 9; {
-		batch, err := src.Read(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		rows += len(batch.Rows)
-		position = batch.Position
-	}
-	for _, src := range []connectors.Source{src, opened(t, def, position)} {
-		if _, err := src.Read(t.Context()); !errors.Is(err, connectors.ErrRefused) || !strings.Contains(err.Error(), "same as the page before") {
-			t.Errorf("the same page again: %v", err)
-		}
+func expectFault(t *testing.T, err error, code connectors.FaultCode, kind error, want string) {
+	t.Helper()
+	var fault *connectors.Fault
+	if !errors.As(err, &fault) || fault.Code != code || !errors.Is(err, kind) || !strings.Contains(err.Error(), want) {
+		t.Fatalf("%v; want %s, %v with %q", err, code, kind, want)
 	}
 }
 
-// TestShrunkPage checks that removed rows are noticed instead of others being skipped.
-func TestShrunkPage(t *testing.T) {
-	d := &department{rows: []string{`{"id":"a"}`, `{"id":"b"}`}}
-	def := definition(t, d)
-	src := opened(t, def, nil)
-	batch, err := src.Read(t.Context())
-	if err != nil || len(batch.Rows) != 2 {
-		t.Fatal(len(batch.Rows), err)
-	}
-	d.mu.Lock()
-	d.rows = d.rows[:1]
-	d.mu.Unlock()
-	if _, err := src.Read(t.Context()); !errors.Is(err, connectors.ErrRefused) {
-		t.Errorf("a page that lost a row: %v", err)
-	}
-	d.add(`{"id":"c"}`, `{"id":"d"}`)
-	batch, err = opened(t, def, batch.Position).Read(t.Context())
-	if err != nil || len(batch.Rows) != 1 || batch.Rows[0].Values[0].Text != "d" || batch.Rows[0].Origin != "1:2" {
-		t.Errorf("after rows were added: %+v, %v", batch.Rows, err)
+// TestBusyOnce checks that a short pause that the server asks for is kept, and the page then read.
+func TestBusyOnce(t *testing.T) {
+	asked := 0
+	def := simple(t, connectors.PagingNumber, func(w http.ResponseWriter, _ *http.Request) {
+		if asked++; asked == 1 {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte(`{"data":[{"id":"a"}]}`))
+	})
+	if batch, err := opened(t, def, nil).Read(t.Context()); err != nil || len(batch.Rows) != 1 || asked != 2 {
+		t.Errorf("%d rows, %v, asked %d times", len(batch.Rows), err, asked)
 	}
 }
 
-func TestParseRow(t *testing.T) {
-	columns := []string{"id", "n", "o", "absent"}
-	tests := []struct {
-		raw  string
-		want []string // nil: rejected with rule
-		rule string
-	}{
-		{`{"n": 12345678901234567890.1200, "id": "张\u4e09", "o": {"x": [1.50]}, "more": 1}`, []string{"张三", "12345678901234567890.1200", `{"x": [1.50]}`, "NULL"}, ""},
-		{`{"id": true, "n": null, "o": ""}`, []string{"true", "NULL", "", "NULL"}, ""},
-		{`{"id": "\ud83d\ude00\ufffd"}`, []string{"😀\ufffd", "NULL", "NULL", "NULL"}, ""},
-		{`{"id": "\ud83d"}`, nil, exchange.RuleEncoding},
-		{"{\"id\": \"\xff\"}", nil, exchange.RuleEncoding},
-		{`[1]`, nil, exchange.RuleMalformed},
-		{`null`, nil, exchange.RuleMalformed},
-		{`"` + strings.Repeat("x", connectors.MaxRowBytes) + `"`, nil, exchange.RuleMalformed},
+// TestCharset reads an answer in GBK: second bytes that look like backslashes and brackets, and one invalid row.
+func TestCharset(t *testing.T) {
+	rows := []string{`{"id":"1","name":"誠信\\誠"}`, `{"id":"2","name":"乗乕乗"}`, `{"id":"3","name":"` + "\xff" + `"}`, `{"id":"4","name":"张三"}`}
+	body, err := simplifiedchinese.GBK.NewEncoder().String(`{"数据":{"行":[` + strings.Join(append(rows[:2:2], rows[3]), ",") + `]}}`)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, test := range tests {
-		row := parseRow(json.RawMessage(test.raw), columns, "1:0")
-		if test.want == nil {
-			if row.Rejection == nil || row.Rejection.Rule != test.rule || row.Values != nil {
-				t.Errorf("%.40q: %+v; want rule %s", test.raw, row, test.rule)
+	body = strings.Replace(body, `,{"id":"4"`, ","+rows[2]+`,{"id":"4"`, 1)
+	if !strings.Contains(body, "\xd5\\") || !strings.Contains(body, "\x81\\") {
+		t.Fatalf("no second byte looks like a backslash in %q", body)
+	}
+	def := simple(t, connectors.PagingNumber, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", `application/json;charset="GB2312"`)
+		_, _ = w.Write([]byte(body))
+	})
+	def.HTTP.Records = "数据.行"
+	batch, err := opened(t, def, nil).Read(t.Context())
+	if err != nil || len(batch.Rows) != 4 {
+		t.Fatalf("%d rows, %v", len(batch.Rows), err)
+	}
+	for i, want := range []string{`誠信\誠`, "乗乕乗", "", "张三"} {
+		row := batch.Rows[i]
+		if want == "" {
+			if row.Rejection == nil || row.Rejection.Rule != exchange.RuleEncoding || !bytes.Equal(row.Raw, []byte(rows[2])) {
+				t.Errorf("row %d: %+v", i, row)
 			}
 			continue
 		}
-		for i, want := range test.want {
-			got := row.Values[i].Text
-			if row.Values[i].Null {
-				got = "NULL"
-			}
-			if got != want {
-				t.Errorf("%s: %s = %q; want %q", test.raw, columns[i], got, want)
-			}
+		if row.Rejection != nil || row.Values[1].Text != want {
+			t.Errorf("row %d: %+v; want %q", i, row, want)
 		}
 	}
 }
 
-func FuzzPage(f *testing.F) {
-	for _, seed := range []string{`{"data":[{"id":"a","n":1.50},[],null]}`, "\xef\xbb\xbf{\"data\":[]}", `{"data":[{"id":"\ud800"}]}x`, `<html>`, `{"data":{}}`, `[[[[`} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		rows, err := parsePage(body, "data")
-		if err != nil {
-			return
-		}
-		for _, raw := range rows {
-			row := parseRow(raw, []string{"id", "n"}, "1:0")
-			if (row.Rejection == nil) != (len(row.Values) == 2) || len(row.Raw) == 0 {
-				t.Fatalf("%q: %+v", raw, row)
+// TestScan reads everything, and a range of keys, whatever the paging, without having been opened.
+func TestScan(t *testing.T) {
+	for _, paging := range []string{connectors.PagingNumber, connectors.PagingCursor, connectors.PagingLink, connectors.PagingSince} {
+		t.Run(paging, func(t *testing.T) {
+			s := system(t, paging)
+			s.Append(t, connectortest.Rows(0, 40))
+			src, err := New(s.Definition, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-	})
+			scan := func(r connectors.KeyRange) (keys []string) {
+				err := src.(connectors.Scanner).Scan(t.Context(), r, func(rows []connectors.Row) error {
+					for _, row := range rows {
+						keys = append(keys, strings.Join(row.Key, "/"))
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return keys
+			}
+			if got := scan(connectors.KeyRange{}); len(got) != 40 || got[39] != "id-000039" {
+				t.Errorf("all: %q", got)
+			}
+			if got := scan(connectors.KeyRange{From: []string{"id-000007"}, To: []string{"id-000009"}}); strings.Join(got, " ") != "id-000007 id-000008 id-000009" {
+				t.Errorf("a range: %q", got)
+			}
+			stop := errors.New("enough")
+			if err := src.(connectors.Scanner).Scan(t.Context(), connectors.KeyRange{}, func([]connectors.Row) error { return stop }); !errors.Is(err, stop) {
+				t.Errorf("yield failed: %v", err)
+			}
+		})
+	}
 }

@@ -3,92 +3,126 @@ package httpapi
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/connectors/jsonrow"
 )
 
 const (
-	requestTimeout = 60 * time.Second
-	maxBody        = 32 << 20
-	maxPages       = 10_000_000
-	maxTokenBytes  = 16 << 10
+	// maxPages bounds the pages that are read without ever coming to an end, maxEmpty those of them without rows
+	// that follow each other.
+	maxPages = 10_000_000
+	maxEmpty = 1000
 )
 
-// source implements [connectors.Source] on an HTTP interface.
+// source implements [connectors.Source] and [connectors.Scanner] on an HTTP interface.
 type source struct {
-	def     connectors.Definition
-	cfg     *connectors.HTTP
-	columns []string
-	client  *http.Client // nil when closed
-	token   string
+	def    connectors.Definition
+	cfg    *connectors.HTTP
+	log    *slog.Logger
+	now    func() time.Time
+	parser *jsonrow.Parser
+	mapped int   // how many of the parser's columns the mapping has
+	since  int   // index of the since column
+	keys   []int // indexes of the columns of the key
 
-	position position
-	page     *page // nil when the page has to be asked for
-}
-
-// position says what was read: every page before Page, and of Page the first Taken rows.
-type position struct {
-	Page  int `json:"page"`
-	Taken int `json:"taken"`
-	// Last is the digest of the rows of the page before; empty on the first.
-	Last string `json:"last,omitempty"`
+	base   *url.URL
+	client *client // nil when closed
+	at     position
+	page   *page // nil when the page has to be asked for
+	pages  int   // since the last end, at most most
+	most   int
+	empty  int // pages without rows, one after the other
+	seen   recent
+	atEnd  bool  // nothing new when it was last asked
+	gap    bool  // said with the next batch
+	later  error // found behind rows that are handed on first
+	// lacking and valued say that there were rows without and with a since value.
+	lacking, valued bool
+	warned          bool
+	// previous is the since value of the row before in the answers to the question at hand, which are unordered if one
+	// was lower.
+	previous  string
+	unordered bool
+	// told is where the loss of rows was last reported; the second time it is got over.
+	told string
 }
 
 // page is a page in memory.
 type page struct {
-	rows   []json.RawMessage
+	*answer
+	rows   [][]byte
 	digest string
+	next   string // cursor or link of the next page
 }
 
 // New is the [connectors.Constructor] of HTTP interfaces.
-func New(def connectors.Definition, _ *slog.Logger) (connectors.Source, error) {
+func New(def connectors.Definition, logger *slog.Logger) (connectors.Source, error) {
 	if def.HTTP == nil {
 		return nil, fmt.Errorf("%w: %s has no http section", connectors.ErrDefinition, def.Name)
 	}
-	return &source{def: def, cfg: def.HTTP, columns: def.Map.Columns()}, nil
+	base, err := url.Parse(def.HTTP.URL)
+	if err != nil || base.Host == "" {
+		return nil, fmt.Errorf("%w: %s: url cannot be used", connectors.ErrDefinition, def.Name)
+	}
+	switch def.HTTP.Paging {
+	case connectors.PagingNumber, connectors.PagingCursor, connectors.PagingLink, connectors.PagingSince:
+	default:
+		return nil, fmt.Errorf("%w: %s: paging %q is not known", connectors.ErrDefinition, def.Name, def.HTTP.Paging)
+	}
+	columns := def.Map.Columns()
+	s := &source{def: def, cfg: def.HTTP, log: logger, now: time.Now, base: base, mapped: len(columns), most: maxPages}
+	index := func(name string) int {
+		if i := slices.Index(columns, name); i >= 0 {
+			return i
+		}
+		columns = append(columns, name)
+		return len(columns) - 1
+	}
+	for _, name := range def.Map.KeyColumns() {
+		s.keys = append(s.keys, index(name))
+	}
+	if s.bySince() {
+		s.since = index(s.cfg.SinceColumn)
+	}
+	s.parser = jsonrow.NewParser(columns)
+	return s, nil
 }
 
-// Open reads the token; the interface is first asked by Read.
+func (s *source) bySince() bool { return s.cfg.Paging == connectors.PagingSince }
+
+// Open reads the secrets; the interface is first asked by Read.
 func (s *source) Open(_ context.Context, after json.RawMessage) error {
-	at := position{Page: 1}
+	at := position{By: s.cfg.Paging, Page: 1}
+	if s.bySince() {
+		at.Since = &since{}
+	}
 	if after != nil {
-		decoder := json.NewDecoder(bytes.NewReader(after))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&at); err != nil || at.Page < 1 || at.Taken < 0 || at.Taken > s.cfg.Size {
-			return fmt.Errorf("%w: %q is no position in pages of %d rows", connectors.ErrPosition, after, s.cfg.Size)
+		var err error
+		if at, err = parsePosition(after, s.cfg); err != nil {
+			return err
 		}
 	}
-	s.token = ""
-	if s.cfg.TokenFile != "" {
-		content, err := os.ReadFile(s.cfg.TokenFile)
-		if err != nil {
-			return fmt.Errorf("%w: token_file: %w", connectors.ErrRefused, err)
-		}
-		s.token = strings.TrimSpace(string(content))
-		if s.token == "" || len(s.token) > maxTokenBytes || strings.ContainsAny(s.token, " \r\n\x00") {
-			return fmt.Errorf("%w: token_file %q must hold one token", connectors.ErrRefused, filepath.Base(s.cfg.TokenFile))
-		}
+	c, err := newClient(s.def, s.now)
+	if err != nil {
+		return err
 	}
-	s.position, s.page = at, nil
-	s.client = &http.Client{
-		Timeout: requestTimeout,
-		// The token must not travel to where an answer points.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second},
+	s.client, s.at, s.page = c, at, nil
+	s.pages, s.empty, s.atEnd, s.gap, s.later = 0, 0, false, false, nil
+	s.seen, s.previous, s.unordered = recent{}, "", false
+	if at.Since != nil {
+		for _, h := range at.Since.Edge {
+			s.seen.add(h)
+		}
 	}
 	return nil
 }
@@ -96,7 +130,7 @@ func (s *source) Open(_ context.Context, after json.RawMessage) error {
 // Close ends the connection.
 func (s *source) Close(context.Context) error {
 	if s.client != nil {
-		s.client.CloseIdleConnections()
+		s.client.close()
 	}
 	s.client, s.page = nil, nil
 	return nil
@@ -107,138 +141,224 @@ func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 	if s.client == nil {
 		return connectors.Batch{}, fmt.Errorf("%w: %s is not open", connectors.ErrNotConnected, s.def.Name)
 	}
+	if err := ctx.Err(); err != nil {
+		return connectors.Batch{}, err
+	}
+	if s.later != nil {
+		return connectors.Batch{}, s.later
+	}
+	moved := true
 	if s.page == nil {
-		if err := s.next(ctx); err != nil {
+		var err error
+		if moved, err = s.fetch(ctx); err != nil {
 			return connectors.Batch{}, err
 		}
 	}
 	var rows []connectors.Row
-	size := 0
-	for s.position.Taken < len(s.page.rows) && len(rows) < s.def.Batch && size < connectors.MaxBatchBytes {
-		origin := strconv.Itoa(s.position.Page) + ":" + strconv.Itoa(s.position.Taken)
-		row := parseRow(s.page.rows[s.position.Taken], s.columns, origin)
-		rows = append(rows, row)
-		size += len(row.Raw)
-		s.position.Taken++
-	}
-	if s.position.Taken == len(s.page.rows) {
-		if len(s.page.rows) == s.cfg.Size {
-			s.position = position{Page: s.position.Page + 1, Last: s.page.digest}
+	if s.page != nil {
+		rows = s.take(ctx)
+		moved = true
+		if s.at.Taken == len(s.page.rows) {
+			turned, err := s.turn()
+			if err != nil && len(rows) == 0 {
+				return connectors.Batch{}, err
+			}
+			s.later = err
+			moved = turned || len(rows) > 0
 		}
-		s.page = nil
 	}
-	encoded, err := json.Marshal(s.position)
+	if !moved && !s.gap && !s.end() {
+		return connectors.Batch{}, connectors.ErrCaughtUp
+	}
+	encoded, err := json.Marshal(s.at)
 	if err != nil {
 		return connectors.Batch{}, fmt.Errorf("connectors: encode position: %w", err)
 	}
-	return connectors.Batch{Rows: rows, Position: encoded}, nil
+	batch := connectors.Batch{Rows: rows, Position: encoded, Gap: s.gap}
+	s.gap = false
+	return batch, nil
 }
 
-// next asks for the page at the position. It answers ErrCaughtUp if that page
-// has nothing behind the position.
-func (s *source) next(ctx context.Context) error {
-	refuse := func(format string, args ...any) error {
-		return fmt.Errorf("%w: page %d of %s: %s", connectors.ErrRefused, s.position.Page, s.address(), fmt.Sprintf(format, args...))
+// take makes rows of what is left of the page, as many as go into a batch.
+func (s *source) take(ctx context.Context) []connectors.Row {
+	var rows []connectors.Row
+	size := 0
+	for s.at.Taken < len(s.page.rows) && len(rows) < s.def.Batch && size < connectors.MaxBatchBytes {
+		raw := s.page.rows[s.at.Taken]
+		row := s.parser.Row(raw, s.page.decoder, s.origin())
+		s.at.Taken++
+		if s.bySince() && !s.note(ctx, raw, row) {
+			continue
+		}
+		s.finish(&row)
+		rows = append(rows, row)
+		size += len(row.Raw)
 	}
-	if s.position.Page > maxPages {
-		return refuse("more than %d pages", maxPages)
+	s.at.Head = digest(s.page.rows[:s.at.Taken])
+	return rows
+}
+
+// origin is where the row behind the position lies: page and place, from 1 and 0; with since, in which answer.
+func (s *source) origin() string {
+	place := strconv.Itoa(s.at.Page) + ":" + strconv.Itoa(s.at.Taken)
+	if s.bySince() && s.at.At != "" {
+		return s.at.At + "/" + place
 	}
-	body, err := s.get(ctx)
+	return place
+}
+
+// finish sets the key and makes the row the caller's: the page is overwritten by the next answer.
+func (s *source) finish(row *connectors.Row) {
+	row.Raw = bytes.Clone(row.Raw)
+	if row.Rejection != nil {
+		return
+	}
+	for _, i := range s.keys {
+		row.Key = append(row.Key, row.Values[i].Text)
+	}
+	row.Values = row.Values[:s.mapped]
+}
+
+// fetch asks for the page at the position and compares it with what was read of it. There is a page afterwards if
+// it has something behind the position; otherwise moved says whether there may be something elsewhere.
+func (s *source) fetch(ctx context.Context) (moved bool, err error) {
+	if s.bySince() {
+		s.ask()
+	}
+	p, err := s.load(ctx)
+	if err != nil {
+		return false, err
+	}
+	if len(p.rows) == 0 && s.at.Taken == 0 && s.at.Page > 1 && s.cfg.Paging == connectors.PagingNumber {
+		// If the page before has lost rows, new ones go there.
+		here := s.at
+		s.at = position{By: here.By, Page: here.Page - 1, Taken: s.cfg.Size, Head: here.Last}
+		if here.Last == "" { // on the way back from a page that is gone
+			s.at.Taken = 0
+			return true, nil
+		}
+		if p, err = s.load(ctx); err != nil {
+			return false, err
+		}
+		if p.digest == here.Last {
+			s.at = here
+			return false, nil
+		}
+	}
+	switch {
+	case len(p.rows) > 0 && (p.digest == s.at.Last || s.cfg.Paging == connectors.PagingNumber && p.digest == s.at.Mark):
+		return false, s.refuse(connectors.FaultEndless, "it is the same as %s; does the interface know the parameter %s, and does it give nothing behind its last page?",
+			s.before(p.digest), s.moving())
+	case len(p.rows) < s.at.Taken:
+		return s.shrunk(ctx, p)
+	case s.at.Head != "" && digest(p.rows[:s.at.Taken]) != s.at.Head:
+		// Rows changed, or moved up because others went: what is new may lie among what was read. Ids make the rest harmless.
+		s.at.Taken, s.at.Head = 0, ""
+	}
+	s.page = p
+	if len(p.rows) > s.at.Taken {
+		return true, nil
+	}
+	return s.turn()
+}
+
+// load asks for the page at the position and finds its rows.
+func (s *source) load(ctx context.Context) (*page, error) {
+	if s.pages++; s.pages > s.most {
+		return nil, s.refuse(connectors.FaultEndless, "more than %d pages without an end", s.most)
+	}
+	address, err := s.address()
+	if err != nil {
+		return nil, err
+	}
+	got, err := s.client.get(ctx, address, s.where())
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.parse(got, address)
+	if err != nil {
+		return nil, err
+	}
+	if s.empty++; len(p.rows) > 0 {
+		s.empty = 0
+	}
+	switch {
+	case s.empty > maxEmpty:
+		return nil, s.refuse(connectors.FaultEndless, "%d pages without rows follow each other", maxEmpty)
+	case s.sized() && len(p.rows) > s.cfg.Size:
+		return nil, s.refuse(connectors.FaultAnswer, "it has %d rows although %d were asked for with %s; is that parameter right?", len(p.rows), s.cfg.Size, s.cfg.SizeParam)
+	}
+	return p, nil
+}
+
+// shrunk deals with a page that has lost rows: the first time it is a fault, so that it is known; the second time
+// the page is read again, with the news that there was a gap.
+func (s *source) shrunk(ctx context.Context, p *page) (moved bool, err error) {
+	if s.bySince() { // a row that changed has moved on to another place
+		s.at.Page, s.at.Taken, s.at.Head, s.at.Last = 1, 0, "", ""
+		return true, nil
+	}
+	if here := fmt.Sprint(s.at); s.told != here {
+		s.told = here
+		return false, s.refuse(connectors.FaultRemoved, "it has %d rows, but %d were read from it before; rows were removed or put into another order, so that others may be missed; "+
+			"the page is read again, and the whole has to be compared", len(p.rows), s.at.Taken)
+	}
+	s.log.WarnContext(ctx, "rows were removed; the page is read again", slog.Int("page", s.at.Page))
+	s.gap = true
+	s.at.Taken, s.at.Head = 0, ""
+	if len(p.rows) == 0 && s.cfg.Paging == connectors.PagingNumber && s.at.Page > 1 {
+		s.at = position{By: s.at.By, Page: s.at.Page - 1}
+		return true, nil
+	}
+	s.page = p
+	return true, nil
+}
+
+// end notes that there is nothing new, and says whether the position has to be saved for that.
+func (s *source) end() (save bool) {
+	s.pages, s.empty = 0, 0
+	s.atEnd = true
+	return s.bySince() && s.settle()
+}
+
+// Scan asks for all rows from the beginning, on a connection of its own.
+func (s *source) Scan(ctx context.Context, r connectors.KeyRange, yield func([]connectors.Row) error) error {
+	def, cfg := s.def, *s.cfg
+	cfg.Overlap = 0
+	def.HTTP = &cfg
+	own, err := New(def, s.log)
 	if err != nil {
 		return err
 	}
-	rows, err := parsePage(body, s.cfg.Records)
-	if err != nil {
-		return refuse("%s", err)
+	if err := own.Open(ctx, nil); err != nil {
+		return err
 	}
-	h := sha256.New()
-	for _, row := range rows {
-		h.Write(row)
-		h.Write([]byte{0})
+	defer func() { _ = own.Close(ctx) }()
+	for {
+		batch, err := own.Read(ctx)
+		switch {
+		case errors.Is(err, connectors.ErrCaughtUp):
+			return nil
+		case err != nil:
+			return err
+		}
+		rows := slices.DeleteFunc(batch.Rows, func(row connectors.Row) bool { return !r.Contains(row.Key) })
+		if len(rows) == 0 {
+			continue
+		}
+		if err := yield(rows); err != nil {
+			return err
+		}
 	}
-	got := &page{rows: rows, digest: hex.EncodeToString(h.Sum(nil)[:16])}
-	switch {
-	case len(rows) > s.cfg.Size:
-		return refuse("it has %d rows although %d were asked for with %s; is that parameter right?", len(rows), s.cfg.Size, s.cfg.SizeParam)
-	case len(rows) < s.position.Taken:
-		return refuse("it has %d rows, but %d were read from it before; rows were removed or put into another order, so that others may be missed; "+
-			"give the source a new name to read it from the beginning", len(rows), s.position.Taken)
-	case len(rows) > 0 && got.digest == s.position.Last:
-		return refuse("it is the same as the page before; does the interface know the parameter %s?", s.cfg.PageParam)
-	case len(rows) == s.position.Taken && len(rows) < s.cfg.Size:
-		return connectors.ErrCaughtUp
-	}
-	s.page = got
-	return nil
 }
 
-// address is the URL without its query, which may hold an access key.
-func (s *source) address() string {
+// refuse is a fault of the page at hand.
+func (s *source) refuse(code connectors.FaultCode, format string, args ...any) error {
+	return connectors.Refused(code, nil, "%s: %s", s.where(), fmt.Sprintf(format, args...))
+}
+
+// where names the page at hand: the URL without its query, which may hold an access key.
+func (s *source) where() string {
 	address, _, _ := strings.Cut(s.cfg.URL, "?")
-	return address
-}
-
-// get fetches the page at the position.
-func (s *source) get(ctx context.Context) ([]byte, error) {
-	away := func(err error) error {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		var full *url.Error // repeats the URL with its query
-		if errors.As(err, &full) {
-			err = full.Err
-		}
-		return fmt.Errorf("%w: page %d of %s: %w", connectors.ErrNotConnected, s.position.Page, s.address(), err)
-	}
-	u, err := url.Parse(s.cfg.URL)
-	if err != nil {
-		return nil, fmt.Errorf("%w: url cannot be used", connectors.ErrRefused)
-	}
-	query := u.Query()
-	query.Set(s.cfg.PageParam, strconv.Itoa(s.position.Page))
-	query.Set(s.cfg.SizeParam, strconv.Itoa(s.cfg.Size))
-	u.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return nil, fmt.Errorf("%w: url cannot be used", connectors.ErrRefused)
-	}
-	req.Header.Set("Accept", "application/json")
-	if s.token != "" {
-		req.Header.Set("Authorization", "Bearer "+s.token)
-	}
-	res, err := s.client.Do(req)
-	if err != nil {
-		return nil, away(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusOK {
-		return nil, s.status(res)
-	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
-	switch {
-	case err != nil:
-		return nil, away(err)
-	case len(body) > maxBody:
-		return nil, fmt.Errorf("%w: page %d of %s is larger than %d MiB; ask for fewer rows with size",
-			connectors.ErrRefused, s.position.Page, s.address(), maxBody>>20)
-	}
-	return body, nil
-}
-
-// status says what an answer other than 200 means for the department.
-func (s *source) status(res *http.Response) error {
-	kind, hint := connectors.ErrRefused, ""
-	switch {
-	case res.StatusCode == http.StatusUnauthorized, res.StatusCode == http.StatusForbidden:
-		hint = "; is the token in token_file still valid?"
-	case res.StatusCode >= 300 && res.StatusCode < 400:
-		hint = "; redirects are not followed, write the final address into url"
-	case res.StatusCode == http.StatusTooManyRequests, res.StatusCode >= 500:
-		kind = connectors.ErrNotConnected
-	}
-	err := fmt.Errorf("%w: page %d of %s: HTTP status %s%s", kind, s.position.Page, s.address(), res.Status, hint)
-	if _, derr := io.CopyN(io.Discard, res.Body, 64<<10); derr != nil && !errors.Is(derr, io.EOF) {
-		return errors.Join(err, derr)
-	}
-	return err
+	return fmt.Sprintf("page %d of %s", s.at.Page, address)
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/onewindow/onewindow/connectors/files"
 	"github.com/onewindow/onewindow/connectors/httpapi"
 	"github.com/onewindow/onewindow/connectors/sqltable"
+	"github.com/onewindow/onewindow/connectors/topic"
 	"github.com/onewindow/onewindow/exchange"
 	"github.com/onewindow/onewindow/exchange/access"
 	"github.com/onewindow/onewindow/exchange/bus"
@@ -223,7 +224,7 @@ func (h *hub) openLicenses(ctx context.Context) (err error) {
 
 // sourceKinds has the constructor of every kind of source.
 func sourceKinds() map[string]connectors.Constructor {
-	return map[string]connectors.Constructor{"sql": sqltable.New, "files": files.New, "http": httpapi.New}
+	return map[string]connectors.Constructor{"sql": sqltable.New, "files": files.New, "http": httpapi.New, "topic": topic.New}
 }
 
 // sampleIdentities are the callers that the first start makes tokens for.
