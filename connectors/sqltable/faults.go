@@ -43,7 +43,7 @@ func (t *Table) fault(ctx context.Context, doing string, err error) error {
 	case connectors.FaultBusy:
 		return connectors.Away(code, err, "%s table %q: the database is too busy, or the table is locked", doing, table)
 	}
-	return connectors.Away(connectors.FaultUnreachable, err, "%s table %q: the database does not answer", doing, table)
+	return connectors.Away(connectors.FaultUnreachable, err, "%s table %q: the database of dsn_file %q does not answer", doing, table, file)
 }
 
 func (t *Table) orderNames() []string {
