@@ -64,7 +64,7 @@ func (t *Table) read(ctx context.Context, s span, limit int) (rows []connectors.
 		if err != nil {
 			return nil, nil, err
 		}
-		rows, size := make([]connectors.Row, 0, min(n, firstLimit)), 0
+		rows, size := make([]connectors.Row, 0, n), 0
 		err = t.run(ctx, "reading", query, func(cells [][]byte) error {
 			if size >= connectors.MaxBatchBytes {
 				return errEnough

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/exchange"
 )
 
 // expectFault checks the code of a fault and that its message has the parts.
@@ -222,5 +223,28 @@ func TestServerAway(t *testing.T) {
 		if rows := all(t, table, connectors.KeyRange{}, 10); len(rows) != 1 {
 			t.Errorf("%d rows", len(rows))
 		}
+	})
+}
+
+// TestLongRows rejects rows beyond the limit of a row, and names what is beyond the limit of memory.
+func TestLongRows(t *testing.T) {
+	departments(t, func(t *testing.T, db department) {
+		text := map[string]string{"postgres": "TEXT", "mariadb": "LONGTEXT", "sqlite": "TEXT"}[db.driver]
+		db.run(t, `CREATE TABLE people (id INTEGER PRIMARY KEY, name `+text+`)`)
+		for id, size := range []int{10, connectors.MaxRowBytes + 1, 10} {
+			db.run(t, `INSERT INTO people VALUES ($1, $2)`, id, strings.Repeat("x", size))
+		}
+		rows := all(t, db.table(t, TableConfig{Table: "people", Key: []string{"id"}, Columns: []string{"id", "name"}}), connectors.KeyRange{}, 10)
+		if len(rows) != 3 || rows[0].Rejection != nil || rows[2].Rejection != nil || rows[1].Rejection == nil ||
+			rows[1].Rejection.Rule != exchange.RuleMalformed || len(rows[1].Raw) != connectors.RowHead || rows[1].Key[0] != "1" {
+			t.Errorf("%d rows, the long one %+v", len(rows), rows[1].Rejection)
+		}
+		if db.driver != "postgres" {
+			return
+		}
+		db.run(t, `INSERT INTO people VALUES (3, repeat('x', $1))`, maxMessage+1)
+		table := db.table(t, TableConfig{Table: "people", Key: []string{"id"}, Columns: []string{"id", "name"}})
+		_, err := table.Chunk(t.Context(), connectors.KeyRange{}, []string{"2"}, 10)
+		expectFault(t, err, connectors.FaultTooLarge, "48 MiB")
 	})
 }

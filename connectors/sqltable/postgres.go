@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/charset"
@@ -88,7 +89,11 @@ func (postgres) text(c column) (coding, error) {
 
 func (postgres) classify(err error) connectors.FaultCode {
 	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
+	var long *pgproto3.ExceededMaxBodyLenErr
+	switch {
+	case errors.As(err, &long):
+		return connectors.FaultTooLarge
+	case !errors.As(err, &pg):
 		return connectors.FaultUnreachable
 	}
 	switch pg.Code {
@@ -116,8 +121,6 @@ func (postgres) classify(err error) connectors.FaultCode {
 type postgresEngine struct {
 	conn *pgconn.PgConn
 	cfg  TableConfig
-	// cells is reused.
-	cells [][]byte
 }
 
 func (e *postgresEngine) close() {
