@@ -46,8 +46,9 @@ func (t *Table) fault(ctx context.Context, doing string, err error) error {
 			doing, table, t.cfg.Limits.QueryTime, strings.Join(t.orderNames(), ", "))
 	case connectors.FaultBusy:
 		return connectors.Away(code, err, "%s table %q: the database is too busy, or the table is locked", doing, table)
+	default:
+		return connectors.Away(connectors.FaultUnreachable, err, "%s table %q: the database of dsn_file %q does not answer", doing, table, file)
 	}
-	return connectors.Away(connectors.FaultUnreachable, err, "%s table %q: the database of dsn_file %q does not answer", doing, table, file)
 }
 
 func (t *Table) orderNames() []string {

@@ -30,6 +30,9 @@ func (postgres) connect(ctx context.Context, cfg TableConfig, dsn string) (engin
 	config.MaxProtocolMessageBodyLen = maxMessage
 	config.RuntimeParams["client_encoding"] = "UTF8"
 	config.RuntimeParams["standard_conforming_strings"] = "on"
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "onewindow"
+	}
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, err
@@ -68,10 +71,10 @@ func (d postgres) value(c column, text string, _ int) (string, any, error) {
 }
 
 func (postgres) unordered(c column) string {
-	switch {
-	case c.kind == "real", c.kind == "double precision":
+	switch c.kind {
+	case "real", "double precision":
 		return "which cannot be compared exactly"
-	case c.kind == "json", c.kind == "xml", c.kind == "point":
+	case "json", "xml", "point":
 		return "which has no order"
 	}
 	return ""

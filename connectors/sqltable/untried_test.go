@@ -97,7 +97,9 @@ func TestValuesOfUntriedDrivers(t *testing.T) {
 		want  string
 	}{
 		{"1234567890123456789012345678901234.5600", "1234567890123456789012345678901234.5600"},
-		{"ab    ", "ab    "}, {[]byte{0, 0xff}, `\x00ff`}, {int64(9007199254740993), "9007199254740993"},
+		{"ab    ", "ab    "},
+		{[]byte{0, 0xff}, `\x00ff`},
+		{int64(9007199254740993), "9007199254740993"},
 	} {
 		if got, err := textOrBytes(nil, test.value); err != nil || string(got) != test.want {
 			t.Errorf("%v became %q, %v", test.value, got, err)
