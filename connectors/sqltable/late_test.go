@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -284,4 +285,80 @@ func writeLate(ctx context.Context, db department, id int, hold time.Duration, c
 	}
 	commit(keys)
 	return nil
+}
+
+// TestClockPutBack restarts with a clock that is behind the one that the marks were made by.
+func TestClockPutBack(t *testing.T) {
+	db := newDepartment(t, "sqlite")
+	db.people(t, "INTEGER")
+	clock := time.Now()
+	def := db.definition()
+	def.SQL.Overlap = time.Minute
+	src := made(t, def)
+	src.now = func() time.Time { return clock }
+	if err := src.Open(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	var position json.RawMessage
+	for second := range 20 {
+		clock = clock.Add(20 * time.Second)
+		db.run(t, `INSERT INTO people VALUES ($1, 'x', $2, NULL)`, 100+second, fmt.Sprintf("2025-11-03 08:00:%02d", second))
+		_, position = rest(t, src)
+	}
+	if err := src.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	clock = clock.Add(-24 * time.Hour)
+	db.run(t, `INSERT INTO people VALUES (1, 'late', '2025-11-03 08:00:18', NULL)`)
+	if err := src.Open(t.Context(), position); err != nil {
+		t.Fatal(err)
+	}
+	clock = clock.Add(time.Minute)
+	got, _ := rest(t, src)
+	if !slices.Contains(got, "1") || len(got) > 15 {
+		t.Errorf("after the clock was put back: %q", got)
+	}
+}
+
+// TestOneConnection counts the connections of a source that reads what is new and a range again, and scans beside it.
+func TestOneConnection(t *testing.T) {
+	servers(t, func(t *testing.T, db department) {
+		db.people(t, "INTEGER")
+		for id := range 40 {
+			db.run(t, `INSERT INTO people VALUES ($1, 'x', '2025-11-03 08:00:00', NULL)`, id)
+		}
+		name, dsnFile := db.user(t, "right")
+		def := db.definition()
+		def.SQL.DSNFile, def.SQL.Overlap, def.SQL.Delay = dsnFile, time.Millisecond, time.Millisecond
+		src := opened(t, def, nil)
+		if err := src.Reread(t.Context(), "a", connectors.KeyRange{}); err != nil {
+			t.Fatal(err)
+		}
+		connections := func() (n int) {
+			query := map[string]string{
+				"postgres": "SELECT count(*) FROM pg_stat_activity WHERE usename = $1",
+				"mariadb":  "SELECT count(*) FROM information_schema.PROCESSLIST WHERE USER = $1",
+			}[db.driver]
+			if err := db.QueryRowContext(t.Context(), db.adapt(query), name).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		for range 20 {
+			if _, err := src.Read(t.Context()); err != nil && !errors.Is(err, connectors.ErrCaughtUp) {
+				t.Fatal(err)
+			}
+			if n := connections(); n != 1 {
+				t.Fatalf("%d connections", n)
+			}
+		}
+		if err := src.Scan(t.Context(), connectors.KeyRange{}, func([]connectors.Row) error {
+			if n := connections(); n != 2 {
+				return fmt.Errorf("%d connections", n)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	})
 }

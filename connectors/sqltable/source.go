@@ -41,8 +41,8 @@ func New(def connectors.Definition, logger *slog.Logger) (connectors.Source, err
 	if _, err := dialectOf(def.SQL.Driver); err != nil {
 		return nil, err
 	}
-	if len(def.SQL.Order()) == 0 {
-		return nil, fmt.Errorf("%w: %s names neither a cursor nor a key", connectors.ErrDefinition, def.Name)
+	if order := def.SQL.Order(); len(order) == 0 || order[0] == "" {
+		return nil, fmt.Errorf("%w: %s names no cursor, or in mode bulk no key", connectors.ErrDefinition, def.Name)
 	}
 	return &source{def: def, cfg: def.SQL, log: logger, now: time.Now}, nil
 }
@@ -52,26 +52,12 @@ func (s *source) open(ctx context.Context) (*Table, error) {
 	return openTable(ctx, TableConfig{
 		Driver: s.cfg.Driver, DSNFile: s.cfg.DSNFile, Table: s.cfg.Table, Key: s.cfg.Key,
 		Columns: columns, Mapped: len(columns), Charset: s.cfg.Charset, Limits: s.def.Limits,
-	}, s.ordering())
-}
-
-// ordering lists the columns that order the rows: the cursor first, also where it is part of the key.
-func (s *source) ordering() []string {
-	if s.cfg.Mode == connectors.Bulk {
-		return s.cfg.Key
-	}
-	order := []string{s.cfg.Cursor}
-	for _, name := range s.cfg.Key {
-		if name != s.cfg.Cursor {
-			order = append(order, name)
-		}
-	}
-	return order
+	}, s.cfg.Order())
 }
 
 // Open connects and compares the definition with the table.
 func (s *source) Open(ctx context.Context, after json.RawMessage) error {
-	at, err := parsePosition(after, len(s.ordering()), len(s.cfg.Key))
+	at, err := parsePosition(after, len(s.cfg.Order()), len(s.cfg.Key))
 	if err != nil {
 		return err
 	}
@@ -180,7 +166,7 @@ func (s *source) caughtUp(ctx context.Context) error {
 	if s.absent {
 		return connectors.Refused(connectors.FaultKeyless, nil,
 			"table %q has rows without %s, which cannot be read; fill these columns and declare them NOT NULL",
-			s.cfg.Table, strings.Join(s.ordering(), " or "))
+			s.cfg.Table, strings.Join(s.cfg.Order(), " or "))
 	}
 	return connectors.ErrCaughtUp
 }

@@ -309,6 +309,42 @@ func TestColumns(t *testing.T) {
 		if err != nil || len(after.Rows) != 1 || len(after.Columns) != 5 || after.Columns[4].Name != "phone" || !slices.Equal(after.Columns[:4], before.Columns) {
 			t.Errorf("%d rows, %+v, %v", len(after.Rows), after.Columns, err)
 		}
+		db.run(t, `INSERT INTO people VALUES (3, 'x', '2025-11-03 08:00:02', NULL, '110')`)
+		got, _ := rest(t, src)
+		expectKeys(t, "behind the change", got, "3")
+	})
+}
+
+// TestRangeOnTheIndex checks that a batch is a range of the index, neither a scan nor a sort of the table.
+func TestRangeOnTheIndex(t *testing.T) {
+	departments(t, func(t *testing.T, db department) {
+		db.people(t, "INTEGER")
+		db.run(t, `CREATE INDEX people_at ON people (updated_at, id)`)
+		numbers := `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT i, 'x', '2025-11-03 08:00:00', NULL FROM n`
+		if db.driver == "postgres" {
+			numbers = strings.Replace(numbers, "'2025-11-03 08:00:00'", "timestamp '2025-11-03 08:00:00' + i * interval '1 s'", 1)
+		}
+		db.run(t, `INSERT INTO people `+numbers)
+		db.run(t, map[string]string{"mariadb": "ANALYZE TABLE people"}[db.driver]+map[string]string{"sqlite": "ANALYZE", "postgres": "ANALYZE people"}[db.driver])
+		src := opened(t, db.definition(), nil)
+		query, err := src.table.query(span{order: src.order, after: []string{"2025-11-03 08:00:00", "890"}}, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		explain := map[string]string{"sqlite": "EXPLAIN QUERY PLAN ", "postgres": "EXPLAIN ", "mariadb": "EXPLAIN FORMAT=JSON "}[db.driver]
+		var plan strings.Builder
+		if _, err := src.table.engine.read(t.Context(), statement{text: explain + query.text}, func(cells [][]byte) error {
+			for _, cell := range cells {
+				plan.Write(append(cell, '\n'))
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"sqlite": "USING INDEX people_at (", "postgres": "(ROW(updated_at, id) >", "mariadb": `"access_type": "range"`}[db.driver]
+		if text := plan.String(); !strings.Contains(text, want) || strings.Contains(strings.ToLower(text), "sort") || strings.Contains(text, "TEMP B-TREE") {
+			t.Errorf("%s\nis done so:\n%s", query.text, text)
+		}
 	})
 }
 
