@@ -128,9 +128,6 @@ func (r *Runner) Run(ctx context.Context, defs []Definition) error {
 		if _, err := r.construct(def); err != nil {
 			return fmt.Errorf("connectors: source %s: %w", def.Name, err)
 		}
-		if _, err := newMapper(def.Map); err != nil {
-			return fmt.Errorf("connectors: source %s: %w", def.Name, err)
-		}
 		fixed[def.Name] = def
 	}
 	r.mu.Lock()
