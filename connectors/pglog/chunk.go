@@ -11,7 +11,7 @@ import (
 
 // settling is how long a commit may take from being logged to being seen,
 // where it waits for no standby.
-const settling = time.Second
+const settling = 200 * time.Millisecond
 
 // maxStreamed bounds the keys that are remembered so that no row comes twice.
 // Beyond it some do, which their instants make harmless.

@@ -157,6 +157,20 @@ func drain(t testing.TB, src *source) []connectors.Batch {
 	}
 }
 
+// withRows reads until there are rows; a source with a short heartbeat is never caught up for long.
+func withRows(t testing.TB, src *source) connectors.Batch {
+	t.Helper()
+	for {
+		batch, err := src.Read(t.Context())
+		if err != nil && !errors.Is(err, connectors.ErrCaughtUp) {
+			t.Fatal(err)
+		}
+		if len(batch.Rows) > 0 {
+			return batch
+		}
+	}
+}
+
 func rowsOf(batches []connectors.Batch) []connectors.Row {
 	var rows []connectors.Row
 	for _, b := range batches {

@@ -14,7 +14,7 @@ import (
 // facts are what the catalogue says of the table.
 type facts struct {
 	oid, schema, name string
-	root              bool   // it has partitions
+	root              bool // it has partitions
 	user              string
 }
 

@@ -151,7 +151,10 @@ func (s *source) connect(ctx context.Context) error {
 		faults = append(faults, err)
 	}
 	if s.db, err = dial(ctx, s.cfg); err != nil {
-		return errors.Join(append(faults, s.fault(ctx, "connecting", err))...)
+		if len(faults) > 0 {
+			return faults[0] // the same, most likely
+		}
+		return s.fault(ctx, "connecting", err)
 	}
 	if s.facts, err = s.inspect(ctx, s.db); err != nil {
 		faults = append(faults, s.fault(ctx, "looking at the table", err))
