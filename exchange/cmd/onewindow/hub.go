@@ -24,6 +24,7 @@ import (
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/files"
 	"github.com/onewindow/onewindow/connectors/httpapi"
+	"github.com/onewindow/onewindow/connectors/pglog"
 	"github.com/onewindow/onewindow/connectors/sqltable"
 	"github.com/onewindow/onewindow/connectors/topic"
 	"github.com/onewindow/onewindow/exchange"
@@ -224,7 +225,15 @@ func (h *hub) openLicenses(ctx context.Context) (err error) {
 
 // sourceKinds has the constructor of every kind of source.
 func sourceKinds() map[string]connectors.Constructor {
-	return map[string]connectors.Constructor{"sql": sqltable.New, "files": files.New, "http": httpapi.New, "topic": topic.New}
+	return map[string]connectors.Constructor{
+		connectors.KindSQL: sqltable.New, connectors.KindFiles: files.New, connectors.KindHTTP: httpapi.New, connectors.KindTopic: topic.New,
+		connectors.KindLog: func(def connectors.Definition, logger *slog.Logger) (connectors.Source, error) {
+			if def.Log != nil && def.Log.Driver == "postgres" {
+				return pglog.New(def, logger)
+			}
+			return nil, fmt.Errorf("%w: log of %s", connectors.ErrDefinition, def.Name)
+		},
+	}
 }
 
 // sampleIdentities are the callers that the first start makes tokens for.
