@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onewindow/onewindow/exchange"
@@ -35,10 +36,20 @@ func (s *sourceRun) attempt(ctx context.Context) (err error) {
 			ErrPosition, s.def.Name, s.state.identity, identity)
 	}
 	s.state.identity = identity
-	r, err := s.open(ctx)
+	control, err := loadControl(ctx, s.cfg.DB, s.def.Name)
 	if err != nil {
 		return err
 	}
+	s.forgetTold(control)
+	// The same source is opened again and again: it may remember what it has reported.
+	if s.live == nil || !slices.Equal(s.live.taken, control.taken) {
+		if s.live, err = s.open(control.taken); err != nil {
+			return err
+		}
+	}
+	r := s.live
+	r.steps = make(chan step)
+	r.acked.Take()
 	reading, stop := context.WithCancelCause(ctx)
 	go func() {
 		s.gate.awaitClosed(reading)
@@ -51,9 +62,6 @@ func (s *sourceRun) attempt(ctx context.Context) (err error) {
 			s.warn(ctx, "closing the source failed", cerr)
 		}
 	}()
-	// Unbuffered: the reader prepares one batch while another is published and
-	// then waits, so a slow exchange slows the reading down.
-	r.steps = make(chan step)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -87,14 +95,17 @@ func (s *sourceRun) attempt(ctx context.Context) (err error) {
 	}
 }
 
-// sourceReader reads the source of one attempt. Its fields belong to the goroutine of read, but acked and steps.
+// sourceReader reads the source, attempt after attempt. Its fields belong to the goroutine of read, but acked and steps.
 type sourceReader struct {
 	run    *sourceRun
 	def    Definition
+	taken  []Column
 	src    Source
 	source *limited
 	mapper *mapper
-	steps  chan step
+	// steps is unbuffered: the reader prepares one batch while another is published and then waits, so a slow
+	// exchange slows the reading down.
+	steps chan step
 	// acked is the newest position that is saved.
 	acked onceMore
 }
@@ -114,16 +125,11 @@ type step struct {
 	taken chan<- error
 }
 
-// open makes the source anew, with the columns that were taken up since.
-func (s *sourceRun) open(ctx context.Context) (*sourceReader, error) {
-	control, err := loadControl(ctx, s.cfg.DB, s.def.Name)
-	if err != nil {
-		return nil, err
-	}
-	s.forgetTold(control)
+// open makes the source, with the columns that were taken up since.
+func (s *sourceRun) open(taken []Column) (*sourceReader, error) {
 	def := s.def
 	if def.TakeNewColumns {
-		def.Map = def.Map.takeColumns(control.taken)
+		def.Map = def.Map.takeColumns(taken)
 	}
 	if n := def.Limits.RowsPerSecond; n > 0 {
 		def.Batch = min(def.Batch, n)
@@ -136,7 +142,7 @@ func (s *sourceRun) open(ctx context.Context) (*sourceReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sourceReader{run: s, def: def, src: src, source: limit(src, def), mapper: mapper}, nil
+	return &sourceReader{run: s, def: def, taken: taken, src: src, source: limit(src, def), mapper: mapper}, nil
 }
 
 // read opens the source and hands over mapped batches until an error.

@@ -117,7 +117,11 @@ func (s *sourceRun) compare(ctx context.Context, repair bool) (Report, error) {
 	c := &comparison{run: s, repair: repair, report: Report{
 		Source: s.def.Name, Resource: s.def.Resource, Started: s.cfg.Now(), Verdict: Equal,
 	}}
-	r, err := s.open(ctx)
+	control, err := loadControl(ctx, s.cfg.DB, s.def.Name)
+	if err != nil {
+		return c.report, err
+	}
+	r, err := s.open(control.taken)
 	if err != nil {
 		return c.report, err
 	}

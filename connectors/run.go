@@ -26,6 +26,7 @@ type sourceRun struct {
 	busy   sync.WaitGroup
 
 	state saved
+	live  *sourceReader // nil before the first attempt
 	retry backoff
 	fault FaultCode // that was told last
 

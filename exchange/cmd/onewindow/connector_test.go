@@ -1,0 +1,479 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	connectorsv1 "github.com/onewindow/onewindow/proto/connectors/v1"
+	exchangev1 "github.com/onewindow/onewindow/proto/exchange/v1"
+)
+
+// departmentAddress is the address of a real database server, or the test ends.
+func departmentAddress(t *testing.T, variable string) string {
+	t.Helper()
+	address := os.Getenv(variable)
+	if address == "" {
+		missing(t, "%s is not set (make test sets it)", variable)
+	}
+	return address
+}
+
+// TestDrillConnectors is the drill of connectors on a small table, with every
+// database that there is.
+func TestDrillConnectors(t *testing.T) {
+	for name, variable := range map[string]string{"postgres": "ONEWINDOW_TEST_POSTGRES", "mariadb": "ONEWINDOW_TEST_MARIADB"} {
+		t.Run(name, func(t *testing.T) {
+			needEngine(t)
+			address := departmentAddress(t, variable)
+			out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = drillConnectorsCommand(t.Context(), []string{"--database", address, "--rows", "3000", "--kills", "5", "--pace", "2500ms"}, out)
+			said, rerr := os.ReadFile(out.Name())
+			if err != nil || rerr != nil || !strings.Contains(string(said), "keys that differ 0") {
+				t.Fatalf("%v %v\n%s", err, rerr, said)
+			}
+			t.Logf("%s", said)
+		})
+	}
+}
+
+// hall is a hub in a process of its own beside a department's database.
+type hall struct {
+	t      *testing.T
+	dir    string
+	db     *sql.DB
+	child  *childHub
+	client *client
+	table  string
+}
+
+const (
+	permitSchema = `{"type":"object","required":["id","holder"],"properties":{"id":{"type":"integer"},"holder":{"type":"string","minLength":2}}}`
+	permitFields = "fields: [{from: id, to: id, type: integer}, {from: holder, to: holder}, {from: area, to: area, type: decimal}]"
+)
+
+// newHall starts a hub with two sources of one PostgreSQL table: water/cursor and water/log.
+func newHall(t *testing.T, rows int) *hall {
+	t.Helper()
+	needEngine(t)
+	address := departmentAddress(t, "ONEWINDOW_TEST_POSTGRES")
+	h := &hall{t: t, dir: t.TempDir(), table: fmt.Sprintf("ow_hall_%d", time.Now().UnixNano())}
+	d, err := openDepartment(t.Context(), address, h.table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.db = d.db
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		if err := d.close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := d.fill(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	drill := &connectorDrill{dir: h.dir, department: d, out: os.Stderr, started: time.Now()}
+	if err := drill.prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(h.dir, "water.dsn"), []byte(address+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(h.dir, "connectors.yaml")
+	if err := os.WriteFile(file, []byte(h.definitions()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if h.child, err = newChildHub(t.Context(), h.dir, file); err != nil {
+		t.Fatal(err)
+	}
+	h.start()
+	t.Cleanup(h.stop)
+	return h
+}
+
+func (h *hall) definitions() string {
+	return fmt.Sprintf(`sources:
+  - name: water/cursor
+    resource: water.cursor
+    kind: sql
+    interval: 200ms
+    sql: {driver: postgres, dsn_file: water.dsn, table: %[1]s, cursor: updated_at, key: id, delay: 200ms, overlap: 2s}
+    map: {key: [id], event_time: updated_at, timezone: UTC, %[2]s}
+  - name: water/log
+    resource: water.log
+    kind: log
+    interval: 200ms
+    take_new_columns: true
+    log: {driver: postgres, dsn_file: water.dsn, table: %[1]s, key: id, slot: %[1]s, publication: %[1]s}
+    map: {key: [id], %[2]s}
+`, h.table, permitFields)
+}
+
+func (h *hall) start() {
+	h.t.Helper()
+	err := h.child.start()
+	if err == nil {
+		err = h.child.awaitReady(h.t.Context())
+	}
+	if err == nil {
+		h.client, err = dial(h.child.cfg.Listen.GRPC, (&hub{cfg: h.child.cfg}).tokenDir(), "administrator")
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// stop ends the hub and gives the slot back.
+func (h *hall) stop() {
+	ctx := context.WithoutCancel(h.t.Context())
+	if _, err := h.child.stop(); err != nil {
+		h.t.Error(err)
+	}
+	_ = h.child.log.Close() // a log
+	if h.t.Failed() {
+		text, _ := os.ReadFile(h.child.log.Name()) // what there is of it
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, "level=") && !strings.Contains(line, "level=INFO") {
+				h.t.Log(line)
+			}
+		}
+	}
+	for _, statement := range []string{
+		"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '" + h.table + "'",
+		"DROP PUBLICATION IF EXISTS " + h.table,
+	} {
+		if _, err := h.db.ExecContext(ctx, statement); err != nil {
+			h.t.Error(err)
+		}
+	}
+}
+
+func (h *hall) exec(statement string, args ...any) {
+	h.t.Helper()
+	if _, err := h.db.ExecContext(h.t.Context(), strings.ReplaceAll(statement, "permits", h.table), args...); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// dropSlot takes the slot away as soon as the server has noticed that nobody reads it.
+func (h *hall) dropSlot() {
+	h.t.Helper()
+	for {
+		var active bool
+		if err := h.db.QueryRowContext(h.t.Context(), "SELECT active FROM pg_replication_slots WHERE slot_name = $1", h.table).Scan(&active); err != nil {
+			h.t.Fatal(err)
+		}
+		if !active {
+			h.exec("SELECT pg_drop_replication_slot('permits')")
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// source returns one source once what is asked of it holds.
+func (h *hall) source(name, what string, holds func(*connectorsv1.Source) bool) *connectorsv1.Source {
+	h.t.Helper()
+	var last *connectorsv1.Source
+	deadline := time.Now().Add(90 * time.Second)
+	for time.Now().Before(deadline) {
+		list, err := h.client.connectors.ListSources(h.t.Context(), &connectorsv1.ListSourcesRequest{})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, s := range list.GetSources() {
+			if s.GetName() == name {
+				if last = s; holds(s) {
+					return s
+				}
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	h.t.Fatalf("%s: not %s: %v", name, what, last)
+	return nil
+}
+
+func (h *hall) in(name string, state connectorsv1.SourceState) *connectorsv1.Source {
+	h.t.Helper()
+	return h.source(name, state.String(), func(s *connectorsv1.Source) bool { return s.GetState() == state })
+}
+
+// proof proves a source and wants a verdict.
+func (h *hall) proof(name string, repair bool, want connectorsv1.ProofVerdict) *connectorsv1.Proof {
+	h.t.Helper()
+	p, err := proveOne(h.t.Context(), h.client.connectors, name, repair)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if p.GetVerdict() != want {
+		h.t.Fatalf("proof of %s: %v; want %s", name, p, want)
+	}
+	return p
+}
+
+// payload is what the exchange holds under a key, empty if nothing.
+func (h *hall) payload(resource, key string) string {
+	h.t.Helper()
+	resp, err := h.client.sharing.LookupRecords(h.t.Context(), &exchangev1.LookupRecordsRequest{
+		Resource: resource, Keys: []string{key}, Purpose: &exchangev1.Purpose{Matter: "W-1", CaseNumber: "2026-1"},
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if len(resp.GetRecords()) == 0 {
+		return ""
+	}
+	return string(resp.GetRecords()[0].GetPayload())
+}
+
+// await waits until the exchange holds a text under a key.
+func (h *hall) await(resource, key, text string) {
+	h.t.Helper()
+	var held string
+	for range 900 {
+		if held = h.payload(resource, key); text == "" && held == "" || text != "" && strings.Contains(held, text) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	h.t.Fatalf("%s/%s holds %q; want %q", resource, key, held, text)
+}
+
+const (
+	green = connectorsv1.ProofVerdict_PROOF_VERDICT_EQUAL
+	red   = connectorsv1.ProofVerdict_PROOF_VERDICT_DIFFERENT
+)
+
+// TestConnectorsInTheHall leads two sources of one real table through what happens to them in a year.
+func TestConnectorsInTheHall(t *testing.T) {
+	h := newHall(t, 500)
+	ctx := t.Context()
+	if _, err := h.client.catalog.BatchPutMatters(ctx, &exchangev1.BatchPutMattersRequest{Matters: []*exchangev1.Matter{{
+		Code: "W-1", Title: "采砂许可", Department: "water", Type: exchangev1.MatterType_MATTER_TYPE_PROMISED,
+	}}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range drillSources {
+		h.in(name, connectorsv1.SourceState_SOURCE_STATE_CAUGHT_UP)
+		if p := h.proof(name, false, green); p.GetSourceRows() != 500 || p.GetHeldRows() != 500 || p.GetSourceHash() != p.GetHeldHash() {
+			t.Errorf("%v", p)
+		}
+	}
+
+	t.Run("a change that no cursor sees, and a delete, are found and put right", func(t *testing.T) {
+		h.exec("UPDATE permits SET holder = '无时间戳' WHERE id = 7")
+		h.exec("DELETE FROM permits WHERE id = 8")
+		p := h.proof("water/cursor", false, red)
+		if p.GetDifferent() != 1 || p.GetExtra() != 1 || p.GetMissing() != 0 || len(p.GetDifferences()) != 2 {
+			t.Errorf("%v", p)
+		}
+		h.proof("water/log", false, green)
+		h.proof("water/cursor", true, red)
+		h.proof("water/cursor", false, green)
+		h.await("water.cursor", "7", "无时间戳")
+		h.await("water.cursor", "8", "")
+	})
+
+	t.Run("pause and resume", func(t *testing.T) {
+		if _, err := h.client.connectors.PauseSource(ctx, &connectorsv1.PauseSourceRequest{Name: "water/log"}); err != nil {
+			t.Fatal(err)
+		}
+		h.in("water/log", connectorsv1.SourceState_SOURCE_STATE_PAUSED)
+		h.exec("INSERT INTO permits (id, holder, updated_at) VALUES (1001, '停顿期间', now())")
+		h.await("water.cursor", "1001", "停顿期间")
+		if held := h.payload("water.log", "1001"); held != "" {
+			t.Errorf("a paused source handed on %s", held)
+		}
+		if _, err := h.client.connectors.ResumeSource(ctx, &connectorsv1.ResumeSourceRequest{Name: "water/log"}); err != nil {
+			t.Fatal(err)
+		}
+		h.await("water.log", "1001", "停顿期间")
+	})
+
+	t.Run("an added column that may be null is taken up as agreed", func(t *testing.T) {
+		h.exec("ALTER TABLE permits ADD COLUMN river varchar(40)")
+		h.exec("INSERT INTO permits (id, holder, updated_at, river) VALUES (1002, '新列', now(), '汉江')")
+		h.await("water.log", "1002", `"river":"汉江"`)
+		h.await("water.cursor", "1002", "新列")
+		if held := h.payload("water.cursor", "1002"); strings.Contains(held, "汉江") {
+			t.Errorf("a source that leaves new columns out handed on %s", held)
+		}
+	})
+
+	t.Run("any other change of columns pauses the table until it is accepted", func(t *testing.T) {
+		h.exec("ALTER TABLE permits ALTER COLUMN area TYPE numeric(30,6)")
+		h.exec("INSERT INTO permits (id, holder, area, updated_at) VALUES (1003, '改列', 1.5, now())")
+		for _, name := range drillSources {
+			s := h.in(name, connectorsv1.SourceState_SOURCE_STATE_BLOCKED)
+			if s.GetFaultCode() != "SCHEMA_CHANGED" || !strings.Contains(s.GetFault(), `column "area"`) || !strings.Contains(s.GetFault(), "connector accept "+name) {
+				t.Errorf("%s: %s", s.GetFaultCode(), s.GetFault())
+			}
+			if held := h.payload(strings.ReplaceAll(name, "/", "."), "1003"); held != "" {
+				t.Errorf("a row under other columns was handed on: %s", held)
+			}
+		}
+		if err := runConnectorCLI(h, "accept", "water/cursor"); err != nil {
+			t.Fatal(err)
+		}
+		h.await("water.cursor", "1003", `"area":1.500000`)
+		h.in("water/log", connectorsv1.SourceState_SOURCE_STATE_BLOCKED)
+		if err := runConnectorCLI(h, "accept", "water/log"); err != nil {
+			t.Fatal(err)
+		}
+		h.await("water.log", "1003", `"area":1.500000`)
+	})
+
+	t.Run("a rejected row is seen and mended", func(t *testing.T) {
+		h.exec("INSERT INTO permits (id, holder, updated_at) VALUES (1004, '', now())")
+		var row *connectorsv1.RejectedRow
+		for row == nil {
+			list, err := h.client.connectors.ListRejected(ctx, &connectorsv1.ListRejectedRequest{Source: "water/cursor"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(list.GetRows()) > 0 {
+				row = list.GetRows()[0]
+			}
+		}
+		if row.GetRule() != "MISSING_FIELD" || !strings.Contains(string(row.GetRaw()), "1004") || !strings.HasSuffix(row.GetOrigin(), ":1004") {
+			t.Errorf("%v", row)
+		}
+		mended, err := h.client.connectors.MendRejected(ctx, &connectorsv1.MendRejectedRequest{Id: row.GetId(), Columns: map[string]string{"holder": "补正"}})
+		if err != nil || mended.GetRule() != "" {
+			t.Fatalf("%v %v", mended, err)
+		}
+		h.await("water.cursor", "1004", "补正")
+		h.exec("DELETE FROM permits WHERE id = 1004")
+		h.proof("water/cursor", true, red)
+	})
+
+	t.Run("a lost slot is told, and everything is read again, deletes included", func(t *testing.T) {
+		if _, err := h.client.connectors.PauseSource(ctx, &connectorsv1.PauseSourceRequest{Name: "water/log"}); err != nil {
+			t.Fatal(err)
+		}
+		h.in("water/log", connectorsv1.SourceState_SOURCE_STATE_PAUSED)
+		h.dropSlot()
+		h.exec("DELETE FROM permits WHERE id = 9")
+		h.exec("UPDATE permits SET holder = '槽丢失' WHERE id = 10")
+		if _, err := h.client.connectors.ResumeSource(ctx, &connectorsv1.ResumeSourceRequest{Name: "water/log"}); err != nil {
+			t.Fatal(err)
+		}
+		h.source("water/log", "failing with SLOT_LOST", func(s *connectorsv1.Source) bool { return s.GetFaultCode() == "SLOT_LOST" })
+		h.await("water.log", "10", "槽丢失")
+		h.await("water.log", "9", "") // the reconciliation
+		h.in("water/log", connectorsv1.SourceState_SOURCE_STATE_CAUGHT_UP)
+		h.proof("water/log", false, green)
+	})
+
+	t.Run("a range is read again beside what is new", func(t *testing.T) {
+		before := h.in("water/log", connectorsv1.SourceState_SOURCE_STATE_CAUGHT_UP).GetRead()
+		if err := runConnectorCLI(h, "reread", "water/log", "100", "149"); err != nil {
+			t.Fatal(err)
+		}
+		h.source("water/log", "50 rows further", func(s *connectorsv1.Source) bool { return s.GetRead() == before+50 })
+	})
+
+	t.Run("a source defined by the API, in bulk mode", func(t *testing.T) {
+		definition := fmt.Sprintf(`sources:
+  - name: water/bulk
+    resource: water.bulk
+    kind: sql
+    interval: 300ms
+    limits: {rows_per_second: 100000, hours: ["00:00-23:59"]}
+    sql: {driver: postgres, dsn_file: ../water.dsn, table: %s, mode: bulk, key: id}
+    map: {key: [id], %s}
+`, h.table, permitFields)
+		if _, err := h.client.catalog.PutResource(ctx, &exchangev1.PutResourceRequest{Resource: &exchangev1.Resource{
+			Name: "water.bulk", Title: "采砂许可", Kind: exchangev1.RecordKind_RECORD_KIND_REGISTER,
+			ShareType: exchangev1.ShareType_SHARE_TYPE_UNCONDITIONAL, Schema: []byte(permitSchema),
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		checked, err := h.client.connectors.CheckSources(ctx, &connectorsv1.CheckSourcesRequest{Definitions: definition})
+		if err != nil || len(checked.GetSources()) != 1 || len(checked.GetSources()[0].GetRows()) != 5 || len(checked.GetSources()[0].GetFaults()) != 0 {
+			t.Fatalf("%v %v", checked, err)
+		}
+		if _, err := h.client.connectors.PutSource(ctx, &connectorsv1.PutSourceRequest{Definition: definition}); err != nil {
+			t.Fatal(err)
+		}
+		h.in("water/bulk", connectorsv1.SourceState_SOURCE_STATE_CAUGHT_UP)
+		h.exec("UPDATE permits SET holder = '整表' WHERE id = 20")
+		h.exec("DELETE FROM permits WHERE id = 21")
+		h.await("water.bulk", "20", "整表")
+		h.await("water.bulk", "21", "")
+		before := h.in("water/bulk", connectorsv1.SourceState_SOURCE_STATE_CAUGHT_UP).GetRead()
+		h.proof("water/bulk", false, green)
+		if after := h.in("water/bulk", connectorsv1.SourceState_SOURCE_STATE_CAUGHT_UP).GetRead(); after != before {
+			t.Errorf("rows that did not change were handed on again: %d, then %d", before, after)
+		}
+		if _, err := h.client.connectors.DeleteSource(ctx, &connectorsv1.DeleteSourceRequest{Name: "water/bulk"}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// runConnectorCLI runs onewindow connector against the hall's hub.
+func runConnectorCLI(h *hall, args ...string) error {
+	out, err := os.Create(filepath.Join(h.t.TempDir(), "out"))
+	if err != nil {
+		return err
+	}
+	flags := []string{args[0], "--address", h.child.cfg.Listen.GRPC, "--token-file", filepath.Join((&hub{cfg: h.child.cfg}).tokenDir(), "administrator.token")}
+	return errors.Join(connectorCommand(h.t.Context(), append(flags, args[1:]...), out), out.Close())
+}
+
+// TestConnectorCheck lists every fault of every source at once.
+func TestConnectorCheck(t *testing.T) {
+	address := departmentAddress(t, "ONEWINDOW_TEST_POSTGRES")
+	d, err := openDepartment(t.Context(), address, "ow_check_permit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := d.fill(t.Context(), 20); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "water.dsn"), []byte(address), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	definition := func(name, table, fields string) string {
+		return fmt.Sprintf(`  - name: water/%s
+    resource: water.%s
+    kind: sql
+    sql: {driver: postgres, dsn_file: water.dsn, table: %s, cursor: updated_at, key: id}
+    map: {key: [id], event_time: updated_at, fields: [{from: id, to: id, type: integer}%s]}
+`, name, name, table, fields)
+	}
+	file := filepath.Join(dir, "connectors.yaml")
+	text := "sources:\n" + definition("good", "ow_check_permit", ", {from: holder, to: holder}") +
+		definition("column", "ow_check_permit", ", {from: owner, to: owner}, {from: rivers, to: rivers}") + definition("table", "ow_check_permits", "")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	err = checkConnectors(t.Context(), file, &out)
+	if err == nil || strings.Count(out.String(), "✓") != 5 {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	for _, want := range []string{"water/good → water.good: good", `"holder":"申请人1"`, "COLUMN_MISSING", `"owner"`, `"rivers"`, "TABLE_MISSING", `"ow_check_permits"`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the check does not say %s:\n%s", want, out.String())
+		}
+	}
+}
