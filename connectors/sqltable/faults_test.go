@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -247,4 +249,18 @@ func TestLongRows(t *testing.T) {
 		_, err := table.Chunk(t.Context(), connectors.KeyRange{}, []string{"2"}, 10)
 		expectFault(t, err, connectors.FaultTooLarge, "48 MiB")
 	})
+}
+
+// TestFaultsOfSQLiteFiles has a file that is not there, and one that is no database.
+func TestFaultsOfSQLiteFiles(t *testing.T) {
+	db := newDepartment(t, "sqlite")
+	def := db.definition()
+	def.SQL.DSNFile = secret(t, "sqlite:"+filepath.Join(t.TempDir(), "absent.db"))
+	expectFault(t, made(t, def).Open(t.Context(), nil), connectors.FaultUnreachable, "dsn")
+	other := filepath.Join(t.TempDir(), "other.db")
+	if err := os.WriteFile(other, []byte(strings.Repeat("no database ", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	def.SQL.DSNFile = secret(t, other)
+	expectFault(t, made(t, def).Open(t.Context(), nil), connectors.FaultBroken, "no SQLite database")
 }

@@ -179,7 +179,7 @@ func TestConcurrentWriters(t *testing.T) {
 }
 
 func testConcurrentWriters(t *testing.T, db department, restarts bool) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
 	defer cancel()
 	const writers, transactions = 6, 40
 	const overlap = time.Second
@@ -231,7 +231,9 @@ func testConcurrentWriters(t *testing.T, db department, restarts bool) {
 			continue
 		case err != nil:
 			mu.Lock()
-			t.Fatalf("%d of %d rows read: %v", len(seen), len(committed), err)
+			total := len(committed)
+			mu.Unlock()
+			t.Fatalf("%d of %d rows read: %v", len(seen), total, err)
 		}
 		for _, row := range batch.Rows {
 			seen[row.Key[0]]++

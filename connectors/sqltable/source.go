@@ -106,7 +106,9 @@ func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 			return s.batch(s.chunk(ctx))
 		}
 	}
-	s.turn, s.roundOver = 0, false
+	if s.turn, s.roundOver = 0, false; wait {
+		return connectors.Batch{}, connectors.ErrCaughtUp
+	}
 	return connectors.Batch{}, s.caughtUp(ctx)
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/connectortest"
@@ -290,6 +291,22 @@ func TestRowsWithoutCursor(t *testing.T) {
 		db.run(t, `UPDATE people SET updated_at = '2025-11-03 08:00:01' WHERE id = 2`)
 		got, _ := rest(t, opened(t, db.definition(), batch.Position))
 		expectKeys(t, "after it was filled", got, "2")
+		// With a delay nothing may be read at first; that is not the end of what can be read.
+		db.run(t, `INSERT INTO people VALUES (3, 'y', NULL, NULL)`)
+		def, clock := db.definition(), time.Now()
+		def.SQL.Delay = time.Second
+		src = made(t, def)
+		src.now = func() time.Time { clock = clock.Add(2 * time.Second); return clock }
+		if err := src.Open(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		got, _ = rest(t, src)
+		batch, err = src.Read(t.Context())
+		if len(got) != 0 || err != nil || len(batch.Rows) != 2 {
+			t.Errorf("with a delay: %q, then %d rows, %v", got, len(batch.Rows), err)
+		}
+		_, err = src.Read(t.Context())
+		expectFault(t, err, connectors.FaultKeyless)
 	})
 }
 
