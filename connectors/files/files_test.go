@@ -75,12 +75,12 @@ func definition(dir, charset string) connectors.Definition {
 	return def
 }
 
-// rejected is how a rejected row is written in the tables below.
-func rejected(rule string) []string { return []string{"rejected", rule} }
+// refusal is how a rejected row is written in the tables below.
+func refusal(rule string) []string { return []string{"rejected", rule} }
 
 // TestRows reads one file with three columns and shows what becomes of each row.
 func TestRows(t *testing.T) {
-	malformed, invalid := rejected(exchange.RuleMalformed), rejected(exchange.RuleEncoding)
+	malformed, invalid := refusal(exchange.RuleMalformed), refusal(exchange.RuleEncoding)
 	long := strings.Repeat("x", connectors.MaxRowBytes)
 	tests := []struct {
 		name, charset, delimiter, text string
@@ -106,8 +106,8 @@ func TestRows(t *testing.T) {
 		},
 		{"a byte-order mark beats the charset", charset.GBK, ",", "\xef\xbb\xbfid,name,updated_at\n1,你,x\n", [][]string{{"1", "你", "x"}}, "2"},
 		{"more columns in another order", charset.UTF8, ",", "updated_at, more ,name, id\nx,?,a,1\n", [][]string{{"1", "a", "x"}}, "2"},
-		{"a renamed column", charset.UTF8, ",", "id,full_name,updated_at\n1,a,x\n2,\"b\n\",y\n", [][]string{rejected(exchange.RuleColumn), rejected(exchange.RuleColumn)}, "2 3"},
-		{"a column twice", charset.UTF8, ",", "id,name,updated_at,name\n1,a,x,b\n", [][]string{rejected(exchange.RuleColumn)}, "2"},
+		{"a renamed column", charset.UTF8, ",", "id,full_name,updated_at\n1,a,x\n2,\"b\n\",y\n", [][]string{refusal(exchange.RuleColumn), refusal(exchange.RuleColumn)}, "2 3"},
+		{"a column twice", charset.UTF8, ",", "id,name,updated_at,name\n1,a,x,b\n", [][]string{refusal(exchange.RuleColumn)}, "2"},
 		{"a header in another charset", charset.UTF8, ",", "id,name,updated_at,\xc4\xe3\n1,a,x,b\n", [][]string{invalid}, "2"},
 		{"a broken header", charset.UTF8, ",", "id,name,\"updated_at\n1,a,x\n", [][]string{malformed}, "2"},
 		{"only a header", charset.UTF8, ",", "id,name,updated_at\n", nil, ""},
@@ -132,7 +132,7 @@ func TestRows(t *testing.T) {
 				}
 				origins = append(origins, line)
 				if row.Rejection != nil {
-					got = append(got, rejected(row.Rejection.Rule))
+					got = append(got, refusal(row.Rejection.Rule))
 					if len(row.Raw) == 0 || row.Rejection.Detail == "" {
 						t.Errorf("rejected row without raw bytes or detail: %+v", row)
 					}
@@ -180,7 +180,7 @@ func TestIncomplete(t *testing.T) {
 	quiet("no line end")
 	put(t, dir, "rows-1.csv", "id,name,updated_at\n1,a,x\n2,b,y")
 	quiet("grown")
-	clock.add(unterminatedWait - time.Second)
+	clock.add(quietWait - time.Second)
 	quiet("nearly a minute without a line end")
 	clock.add(2 * time.Second)
 	rows := drain(t, src)
