@@ -28,6 +28,8 @@ type System struct {
 	Append func(t *testing.T, rows []Row)
 	// AppendBad adds one row that cannot be read; nil if there is no such thing.
 	AppendBad func(t *testing.T)
+	// WidestName is how many bytes a name may have at most; 0 if that is not bounded by the kind of source.
+	WidestName int
 	// Cut makes the system unreachable, also on connections that are open, until mend is called.
 	Cut func(t *testing.T) (mend func())
 }
@@ -195,8 +197,12 @@ func testCancel(t *testing.T, s System) {
 
 func testBounds(t *testing.T, s System) {
 	wide := Rows(0, 24)
+	width := 700 << 10
+	if s.WidestName > 0 {
+		width = min(width, s.WidestName)
+	}
 	for i := range wide {
-		wide[i].Name = strings.Repeat("x", 700<<10)
+		wide[i].Name = strings.Repeat("x", width)
 	}
 	s.Append(t, wide)
 	s.Definition.Batch = 20_000
