@@ -32,7 +32,8 @@ func FuzzDecode(f *testing.F) {
 			if again, ok := c.Decode(nil, src); !ok || !bytes.Equal(again, text[1:]) {
 				t.Fatalf("%s %q decoded as %q and then as %q", name, src, text[1:], again)
 			}
-			if back, ok := encode(codes[name], text[1:]); ok && back != string(src) && !(name == charset.GBK && bytes.Contains(text, []byte("€"))) {
+			euro := name == charset.GBK && bytes.Contains(text, []byte("€")) // it has two codes
+			if back, ok := encode(codes[name], text[1:]); ok && !euro && back != string(src) {
 				t.Fatalf("%s %X decoded as %q, which is %X", name, src, text[1:], back)
 			}
 			if name == charset.UTF8 && !bytes.Equal(text[1:], src) {

@@ -345,7 +345,7 @@ func unescape(text string) string {
 			continue
 		}
 		b.WriteString(text[:i])
-		b.WriteRune(rune(n)) //nolint:gosec // 16 bits
+		b.WriteRune(rune(n))
 		text = text[i+7:]
 	}
 	if b.Len() == 0 {

@@ -276,7 +276,7 @@ func (x *excelRows) readCells() error {
 // readCell reads a cell up to its end.
 func (x *excelRows) readCell(start xml.StartElement) (c cell, err error) {
 	var value []byte
-	formula, within := false, ""
+	formula, stored, within := false, false, ""
 	for {
 		token, err := x.markup.token()
 		if err != nil {
@@ -290,14 +290,15 @@ func (x *excelRows) readCell(start xml.StartElement) (c cell, err error) {
 				}
 				c.set, within = true, ""
 			}
-			formula = formula || within == "f"
+			formula, stored = formula || within == "f", stored || within == "v"
 		case xml.CharData:
 			if within == "v" && len(value) <= connectors.MaxRowBytes {
-				value, c.set = append(value, t...), true
+				value = append(value, t...)
 			}
 		case xml.EndElement:
 			if within == "" && t.Name.Local == "c" {
-				if formula && !c.set && attribute(start, "t") != "str" {
+				c.set = c.set || len(value) > 0 || stored && attribute(start, "t") == "str"
+				if formula && !stored {
 					c.set, c.fault = true, "holds a formula without its result; open the file in Excel and save it"
 				}
 				return x.valueOf(start, c, string(value))

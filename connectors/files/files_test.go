@@ -2,7 +2,6 @@ package files
 
 import (
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -13,61 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/simplifiedchinese"
-
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/charset"
 	"github.com/onewindow/onewindow/connectors/connectortest"
 	"github.com/onewindow/onewindow/exchange"
 )
-
-func TestSuite(t *testing.T) {
-	for name, encoder := range map[string]*encoding.Encoder{
-		charset.UTF8: nil, charset.GBK: simplifiedchinese.GBK.NewEncoder(), charset.GB18030: simplifiedchinese.GB18030.NewEncoder(),
-	} {
-		t.Run(name, func(t *testing.T) {
-			connectortest.Run(t, func(t *testing.T) connectortest.System { return system(t, name, encoder) })
-		})
-	}
-}
-
-// system appends rows to a file, and begins another one for every call.
-func system(t *testing.T, charset string, encoder *encoding.Encoder) connectortest.System {
-	dir := filepath.Join(t.TempDir(), "folder")
-	if err := os.Mkdir(dir, 0o750); err != nil {
-		t.Fatal(err)
-	}
-	number := 0
-	add := func(t *testing.T, text string) {
-		number++
-		if encoder != nil {
-			var err error
-			if text, err = encoder.String(text); err != nil {
-				t.Fatal(err)
-			}
-		}
-		put(t, dir, "rows-"+string(rune('a'+number))+".csv", text)
-	}
-	return connectortest.System{
-		Definition: definition(dir, charset), Construct: New,
-		Append: func(t *testing.T, rows []connectortest.Row) {
-			var b strings.Builder
-			w := csv.NewWriter(&b)
-			_ = w.Write([]string{"updated_at", "name", "id"})
-			for _, r := range rows {
-				_ = w.Write([]string{r.UpdatedAt, r.Name, r.ID})
-			}
-			w.Flush()
-			add(t, b.String())
-		},
-		AppendBad: func(t *testing.T) { add(t, "id,name,updated_at\n\"a,b\n") },
-		Cut: func(t *testing.T) func() {
-			rename(t, dir, dir+"-away")
-			return func() { rename(t, dir+"-away", dir) }
-		},
-	}
-}
 
 func definition(dir, charset string) connectors.Definition {
 	def := connectortest.Definition(connectors.KindFiles)
@@ -356,3 +305,5 @@ func rename(t *testing.T, from, to string) {
 		t.Fatal(err)
 	}
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

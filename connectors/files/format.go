@@ -89,7 +89,7 @@ func looksLike(head []byte) string {
 		return "text in UTF-16; save it as UTF-8"
 	case starts("%pdf"):
 		return "a PDF document"
-	case starts("\x1f\x8b"):
+	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
 		return "compressed (gzip)"
 	}
 	return ""

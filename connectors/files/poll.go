@@ -30,7 +30,7 @@ type fileState struct {
 	modified time.Time
 }
 
-// sighting is a file state, when it was first seen, and when the file was, or was last begun.
+// sighting is a file state, when it was first seen, and since when the file has been changing from poll to poll.
 type sighting struct {
 	fileState
 	since, first time.Time
@@ -101,7 +101,9 @@ func (s *source) poll() (names, late []string, err error) {
 		passed[name] = s.passed[name] || name == s.position.File
 		now := sighting{fileState: stateOf(info), since: s.now(), first: s.now()}
 		if before, ok := s.sightings[name]; ok {
-			now.first = before.first
+			if !before.twice {
+				now.first = before.first
+			}
 			if before.fileState == now.fileState {
 				now.since, now.twice = before.since, true
 			}
@@ -207,8 +209,6 @@ func (s *source) begin(ctx context.Context, name string, seen sighting) (begun b
 	if changed {
 		s.log.WarnContext(ctx, "file changed after it was read; reading it again from its beginning", slog.String("file", name))
 	}
-	seen.first = s.now()
-	s.sightings[name] = seen
 	s.reading, s.passed[name] = r, true
 	return true, nil
 }
