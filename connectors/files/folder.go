@@ -82,7 +82,7 @@ func (l local) rename(from, to string) error {
 	defer func() { _ = root.Close() }()
 	if dir := path.Dir(to); dir != "." {
 		if err := root.MkdirAll(dir, 0o750); err != nil {
-			return err
+			return noFolder(dir, err)
 		}
 	}
 	if _, err := root.Lstat(to); err == nil { // os.Rename would replace it
@@ -91,6 +91,14 @@ func (l local) rename(from, to string) error {
 		return err
 	}
 	return root.Rename(from, to)
+}
+
+// noFolder keeps a file in the place of a folder from being taken for a file whose name is taken.
+func noFolder(dir string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("%q cannot be made a folder: %v", dir, err) //nolint:errorlint // it must not be fs.ErrExist
 }
 
 func (local) during(context.Context) func() { return func() {} }

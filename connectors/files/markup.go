@@ -47,7 +47,7 @@ func (m *markup) token() (xml.Token, error) {
 		return nil, m.in.failed
 	case errors.Is(err, io.EOF):
 		return nil, io.EOF
-	case errors.As(err, &syntax) && (strings.Contains(syntax.Msg, "unexpected EOF")):
+	case errors.As(err, &syntax) && strings.Contains(syntax.Msg, "unexpected EOF"):
 		return nil, short("it ends in the middle (line %d)", syntax.Line)
 	case errors.As(err, &syntax) && strings.Contains(syntax.Msg, "invalid character entity"):
 		return nil, forbidden("line %d uses an entity that XML does not define", syntax.Line)

@@ -22,6 +22,8 @@ const (
 	// incompleteWait is how long a file may stay incomplete: from then on one that keeps changing is
 	// reported, and one that stopped in the middle is taken for broken.
 	incompleteWait = 10 * time.Minute
+	// maxSameName is how many files of one name an archive may have.
+	maxSameName = 10_000
 )
 
 // fileState is what a file looks like from outside.
@@ -259,6 +261,9 @@ func (s *source) refuse(ctx context.Context, name string, seen sighting, cause *
 // move moves a file into a folder. If its name is taken there it gets a number: "rows.csv-2".
 func (s *source) move(name, dir string) (to string, err error) {
 	for n := 1; ; n++ {
+		if n > maxSameName {
+			return "", connectors.Refused(connectors.FaultRight, nil, "file %q cannot be moved: %q has %d files of this name already; empty it", name, dir, maxSameName)
+		}
 		to = path.Join(dir, name)
 		if n > 1 {
 			to = fmt.Sprintf("%s-%d", to, n)

@@ -52,7 +52,7 @@ func (s *source) openReading(ctx context.Context, f folder, name string, state f
 	}
 	hash, err := r.hash(ctx, s.def.Files.SFTP != nil)
 	if err != nil {
-		return nil, false, false, err
+		return r, false, false, err
 	}
 	same := after.SHA256 == hash && after.Offset == state.size
 	if same && after.End {

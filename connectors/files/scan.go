@@ -84,24 +84,24 @@ var errUnfinished = errors.New("file is not complete")
 
 func (s *source) deliveries(f folder) ([]delivery, error) {
 	var all []delivery
-	last := map[string]bool{}
 	add := func(dir string) error {
 		infos, err := f.list(dir)
 		if err != nil {
 			return err
 		}
+		names := map[string]bool{}
+		for _, info := range infos {
+			names[info.Name()] = true
+		}
 		for _, info := range infos {
 			d := delivery{path: path.Join(dir, info.Name()), name: info.Name(), state: stateOf(info), number: 1}
 			if dir == "." {
 				d.number = 1 << 30
-			} else if base, number, found := cutLast(d.name); found {
-				if matches, err := path.Match(s.def.Files.Pattern, base); err == nil && matches {
-					d.name, d.number = base, number
-				}
+			} else if base, number, found := cutLast(d.name); found && names[base] {
+				d.name, d.number = base, number
 			}
-			if matches, err := path.Match(s.def.Files.Pattern, d.name); err == nil && matches && info.Mode().IsRegular() && !last[d.path] {
+			if matches, err := path.Match(s.def.Files.Pattern, d.name); err == nil && matches && info.Mode().IsRegular() {
 				all = append(all, d)
-				last[d.path] = true
 			}
 		}
 		return nil

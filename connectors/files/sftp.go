@@ -232,7 +232,7 @@ func (r *remote) rename(from, to string) error {
 	return r.limited(func() error {
 		from, to := path.Join(r.dir, from), path.Join(r.dir, to)
 		if err := r.client.MkdirAll(path.Dir(to)); err != nil {
-			return err
+			return noFolder(path.Dir(to), err)
 		}
 		if _, err := r.client.Lstat(to); err == nil { // some servers would replace it
 			return fmt.Errorf("%q: %w", to, fs.ErrExist)
