@@ -87,8 +87,8 @@ func TestGB18030(t *testing.T) {
 func TestGBK(t *testing.T) {
 	gb18030 := table(t, charset.GB18030)
 	got := table(t, charset.GBK)
-	taken := map[string]rune{"\x80": '€'}
-	for code, char := range java(t, "x-mswin-936") {
+	want, taken := java(t, "x-mswin-936"), map[string]rune{"\x80": '€'}
+	for code, char := range want {
 		if _, private := charset.PrivateUse(string(char)); private && char != got[code] {
 			taken[code] = gb18030[code]
 		}
@@ -96,7 +96,7 @@ func TestGBK(t *testing.T) {
 	if len(taken) != 1+100 {
 		t.Errorf("%d codes differ from code page 936", len(taken)-1)
 	}
-	compare(t, got, java(t, "x-mswin-936"), taken)
+	compare(t, got, want, taken)
 }
 
 func compare(t *testing.T, got, want, instead map[string]rune) {
