@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"fmt"
+	iofs "io/fs"
 	"path"
 	"strings"
 	"unicode/utf8"
@@ -28,7 +29,7 @@ type Files struct {
 	Format string
 	// Charset is one of [charset.Names]; it is not for Excel and XML, which say it themselves.
 	Charset string
-	// Delimiter stands between the fields of CSV.
+	// Delimiter stands between the fields of CSV; definitions may write a tab as "\t" or tab.
 	Delimiter rune
 	// Sheet is the name of an Excel sheet; empty for the first. HeaderRow, from 1, is the row with the names of
 	// the columns (the last of them if heads are merged over several rows).
@@ -38,8 +39,8 @@ type Files struct {
 	Element string
 	// SFTP says where the folder lies if not on this machine; Dir is then a path there.
 	SFTP *SFTP
-	// Archive and Quarantine are folders beside the files, into which a file goes once its rows are safe, or if
-	// it is not of its format; empty to leave files where they are.
+	// Archive and Quarantine are folders within Dir, into which a file goes once its rows are safe, or if it is
+	// not of its format; empty to leave files where they are.
 	Archive, Quarantine string
 }
 
@@ -74,9 +75,23 @@ func parseFiles(s section, dir string) *Files {
 	if _, err := path.Match(fs.Pattern, "x"); err != nil || strings.ContainsAny(fs.Pattern, `/\`) {
 		s.fault("pattern", "%q must be a pattern of file names such as \"resident-*.csv\"", fs.Pattern)
 	}
+	if fs.Format == FormatXML && fs.Element == "" {
+		s.fault("element", "is missing; name the XML element that is a row")
+	}
+	for name, folder := range map[string]string{"archive": fs.Archive, "quarantine": fs.Quarantine} {
+		if folder != "" && (!iofs.ValidPath(folder) || folder == ".") {
+			s.fault(name, "%q must be the name of a folder within dir, such as %q", folder, name)
+		}
+	}
+	if fs.Archive != "" && fs.Archive == fs.Quarantine {
+		s.fault("quarantine", "is the same as archive")
+	}
 	delimiter := s.text("delimiter", false)
-	if delimiter == "" {
+	switch delimiter {
+	case "":
 		delimiter = ","
+	case `\t`, "tab":
+		delimiter = "\t"
 	}
 	r, size := utf8.DecodeRuneInString(delimiter)
 	if size != len(delimiter) || r == utf8.RuneError || r == '"' || r == '\r' || r == '\n' {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
@@ -17,11 +18,18 @@ import (
 
 // The charsets, by the names that definitions use.
 const (
-	UTF8    = "utf-8"
-	GBK     = "gbk"
+	UTF8 = "utf-8"
+	// GBK is code page 936, with 0x80 for the euro sign. Where the code page has private-use characters for
+	// what Unicode took up later (A2E3, A6D9, A8BC, A989, FE50, FE59 and some 80 others), it gives, like
+	// browsers, the characters of GB 18030-2022: the same name has the same characters from all sources.
+	GBK = "gbk"
+	// GB18030 is the edition of 2022.
 	GB18030 = "gb18030"
-	Big5    = "big5"
-	Latin1  = "latin1"
+	// Big5 has the extensions of ETEN and Hong Kong (HKSCS), as browsers read it.
+	Big5 = "big5"
+	// Latin1 is windows-1252, which is what MySQL calls latin1 and browsers read as ISO-8859-1: 0x80 is the euro
+	// sign. The five bytes it does not define (81, 8D, 8F, 90, 9D) are invalid: they are signs of another charset.
+	Latin1 = "latin1"
 )
 
 // Names lists the charsets.
@@ -46,7 +54,7 @@ func New(name string) (*Decoder, error) {
 	case Big5:
 		e = traditionalchinese.Big5
 	case Latin1:
-		e = charmap.ISO8859_1
+		e = charmap.Windows1252
 	default:
 		return nil, fmt.Errorf("charset %q is not one of %s", name, strings.Join(Names(), ", "))
 	}
@@ -57,32 +65,54 @@ func New(name string) (*Decoder, error) {
 func (c *Decoder) Name() string { return c.name }
 
 // Decode appends src in UTF-8 to dst. valid is false if src is not entirely of
-// the charset; the text then has U+FFFD in place of the invalid bytes and may
-// be used to find out where fields end, but not as data.
+// the charset, or holds U+FFFD, which stands for a character that somebody
+// lost; the text then has U+FFFD in place of the invalid bytes and may be used
+// to find out where fields end, but not as data.
 func (c *Decoder) Decode(dst, src []byte) (text []byte, valid bool) {
-	if c.decoder == nil {
-		if utf8.Valid(src) {
-			return append(dst, src...), true
-		}
-		return append(dst, bytes.ToValidUTF8(src, []byte("\ufffd"))...), false
-	}
-	valid = c.name != GB18030 || validFourByte(src)
 	start := len(dst)
+	switch {
+	case c.decoder == nil:
+		if utf8.Valid(src) {
+			dst = append(dst, src...)
+			break
+		}
+		return append(dst, bytes.ToValidUTF8(src, []byte(lost))...), false
+	case c.own(src):
+		dst = c.characters(dst, src)
+	default:
+		if dst = c.transform(dst, src); c.gb() && bytes.Contains(dst[start:], []byte(lost)) {
+			dst = c.characters(dst[:start], src)
+		}
+	}
+	return dst, !bytes.Contains(dst[start:], []byte(lost))
+}
+
+const lost = "\ufffd"
+
+// transform decodes src as golang.org/x/text does, which replaces what it cannot decode.
+func (c *Decoder) transform(dst, src []byte) []byte {
 	for {
 		c.decoder.Reset()
 		// Three bytes of UTF-8 at most for one of GBK, if it is invalid.
 		dst = grow(dst, 3*len(src)+utf8.UTFMax)
 		n, _, err := c.decoder.Transform(dst[len(dst):cap(dst)], src, true)
-		if err == transform.ErrShortDst { //nolint:errorlint // a transformer's own sentinel, never wrapped
-			dst = grow(dst, 2*(cap(dst)-len(dst)))
-			continue
+		if err != transform.ErrShortDst { //nolint:errorlint // a transformer's own sentinel, never wrapped
+			return dst[:len(dst)+n]
 		}
-		dst = dst[:len(dst)+n]
-		break
+		dst = grow(dst, 2*(cap(dst)-len(dst)))
 	}
-	// The decoder replaces what it cannot decode. A U+FFFD that was in the
-	// source is no better: it stands for a character that somebody lost.
-	return dst, valid && !bytes.Contains(dst[start:], []byte("\ufffd"))
+}
+
+// PrivateUse returns the first character of a private-use area in text. Such
+// characters are valid and kept: names with rare characters were often typed
+// with them. What they stand for only their owner knows.
+func PrivateUse(text string) (r rune, found bool) {
+	for _, r := range text {
+		if r >= 0xe000 && unicode.Is(unicode.Co, r) {
+			return r, true
+		}
+	}
+	return 0, false
 }
 
 func grow(b []byte, n int) []byte {
@@ -92,23 +122,4 @@ func grow(b []byte, n int) []byte {
 	grown := make([]byte, len(b), len(b)+n)
 	copy(grown, b)
 	return grown
-}
-
-// validFourByte says whether the second bytes of all four-byte sequences are
-// digits, as GB 18030 demands; the decoder takes 0x3A to 0x3F for digits too
-// and would give another character.
-func validFourByte(src []byte) bool {
-	for i := 0; i+1 < len(src); {
-		switch lead, second := src[i], src[i+1]; {
-		case lead < 0x81:
-			i++
-		case second >= 0x40:
-			i += 2
-		case second >= '0' && second <= '9':
-			i += 4
-		default:
-			return false
-		}
-	}
-	return true
 }

@@ -32,6 +32,8 @@ type System struct {
 	// Log says that the source follows a log: what is added before everything was
 	// read once may come before the rest.
 	Log bool
+	// WidestName is how many bytes a name may have at most; 0 if that is not bounded by the kind of source.
+	WidestName int
 	// Cut makes the system unreachable, also on connections that are open, until mend is called.
 	Cut func(t *testing.T) (mend func())
 }
@@ -202,8 +204,12 @@ func testCancel(t *testing.T, s System) {
 
 func testBounds(t *testing.T, s System) {
 	wide := Rows(0, 24)
+	width := 700 << 10
+	if s.WidestName > 0 {
+		width = min(width, s.WidestName)
+	}
 	for i := range wide {
-		wide[i].Name = strings.Repeat("x", 700<<10)
+		wide[i].Name = strings.Repeat("x", width)
 	}
 	s.Append(t, wide)
 	s.Definition.Batch = 20_000

@@ -2,7 +2,6 @@ package files
 
 import (
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -13,61 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/simplifiedchinese"
-
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/charset"
 	"github.com/onewindow/onewindow/connectors/connectortest"
 	"github.com/onewindow/onewindow/exchange"
 )
-
-func TestSuite(t *testing.T) {
-	for name, encoder := range map[string]*encoding.Encoder{
-		charset.UTF8: nil, charset.GBK: simplifiedchinese.GBK.NewEncoder(), charset.GB18030: simplifiedchinese.GB18030.NewEncoder(),
-	} {
-		t.Run(name, func(t *testing.T) {
-			connectortest.Run(t, func(t *testing.T) connectortest.System { return system(t, name, encoder) })
-		})
-	}
-}
-
-// system appends rows to a file, and begins another one for every call.
-func system(t *testing.T, charset string, encoder *encoding.Encoder) connectortest.System {
-	dir := filepath.Join(t.TempDir(), "folder")
-	if err := os.Mkdir(dir, 0o750); err != nil {
-		t.Fatal(err)
-	}
-	number := 0
-	add := func(t *testing.T, text string) {
-		number++
-		if encoder != nil {
-			var err error
-			if text, err = encoder.String(text); err != nil {
-				t.Fatal(err)
-			}
-		}
-		put(t, dir, "rows-"+string(rune('a'+number))+".csv", text)
-	}
-	return connectortest.System{
-		Definition: definition(dir, charset), Construct: New,
-		Append: func(t *testing.T, rows []connectortest.Row) {
-			var b strings.Builder
-			w := csv.NewWriter(&b)
-			_ = w.Write([]string{"updated_at", "name", "id"})
-			for _, r := range rows {
-				_ = w.Write([]string{r.UpdatedAt, r.Name, r.ID})
-			}
-			w.Flush()
-			add(t, b.String())
-		},
-		AppendBad: func(t *testing.T) { add(t, "id,name,updated_at\n\"a,b\n") },
-		Cut: func(t *testing.T) func() {
-			rename(t, dir, dir+"-away")
-			return func() { rename(t, dir+"-away", dir) }
-		},
-	}
-}
 
 func definition(dir, charset string) connectors.Definition {
 	def := connectortest.Definition(connectors.KindFiles)
@@ -75,12 +24,12 @@ func definition(dir, charset string) connectors.Definition {
 	return def
 }
 
-// rejected is how a rejected row is written in the tables below.
-func rejected(rule string) []string { return []string{"rejected", rule} }
+// refusal is how a rejected row is written in the tables below.
+func refusal(rule string) []string { return []string{"rejected", rule} }
 
 // TestRows reads one file with three columns and shows what becomes of each row.
 func TestRows(t *testing.T) {
-	malformed, invalid := rejected(exchange.RuleMalformed), rejected(exchange.RuleEncoding)
+	malformed, invalid := refusal(exchange.RuleMalformed), refusal(exchange.RuleEncoding)
 	long := strings.Repeat("x", connectors.MaxRowBytes)
 	tests := []struct {
 		name, charset, delimiter, text string
@@ -106,8 +55,8 @@ func TestRows(t *testing.T) {
 		},
 		{"a byte-order mark beats the charset", charset.GBK, ",", "\xef\xbb\xbfid,name,updated_at\n1,你,x\n", [][]string{{"1", "你", "x"}}, "2"},
 		{"more columns in another order", charset.UTF8, ",", "updated_at, more ,name, id\nx,?,a,1\n", [][]string{{"1", "a", "x"}}, "2"},
-		{"a renamed column", charset.UTF8, ",", "id,full_name,updated_at\n1,a,x\n2,\"b\n\",y\n", [][]string{rejected(exchange.RuleColumn), rejected(exchange.RuleColumn)}, "2 3"},
-		{"a column twice", charset.UTF8, ",", "id,name,updated_at,name\n1,a,x,b\n", [][]string{rejected(exchange.RuleColumn)}, "2"},
+		{"a renamed column", charset.UTF8, ",", "id,full_name,updated_at\n1,a,x\n2,\"b\n\",y\n", [][]string{refusal(exchange.RuleColumn), refusal(exchange.RuleColumn)}, "2 3"},
+		{"a column twice", charset.UTF8, ",", "id,name,updated_at,name\n1,a,x,b\n", [][]string{refusal(exchange.RuleColumn)}, "2"},
 		{"a header in another charset", charset.UTF8, ",", "id,name,updated_at,\xc4\xe3\n1,a,x,b\n", [][]string{invalid}, "2"},
 		{"a broken header", charset.UTF8, ",", "id,name,\"updated_at\n1,a,x\n", [][]string{malformed}, "2"},
 		{"only a header", charset.UTF8, ",", "id,name,updated_at\n", nil, ""},
@@ -132,7 +81,7 @@ func TestRows(t *testing.T) {
 				}
 				origins = append(origins, line)
 				if row.Rejection != nil {
-					got = append(got, rejected(row.Rejection.Rule))
+					got = append(got, refusal(row.Rejection.Rule))
 					if len(row.Raw) == 0 || row.Rejection.Detail == "" {
 						t.Errorf("rejected row without raw bytes or detail: %+v", row)
 					}
@@ -180,7 +129,7 @@ func TestIncomplete(t *testing.T) {
 	quiet("no line end")
 	put(t, dir, "rows-1.csv", "id,name,updated_at\n1,a,x\n2,b,y")
 	quiet("grown")
-	clock.add(unterminatedWait - time.Second)
+	clock.add(quietWait - time.Second)
 	quiet("nearly a minute without a line end")
 	clock.add(2 * time.Second)
 	rows := drain(t, src)
@@ -356,3 +305,5 @@ func rename(t *testing.T, from, to string) {
 		t.Fatal(err)
 	}
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/charset"
 )
 
@@ -80,6 +82,68 @@ func FuzzFile(f *testing.F) {
 		for i, row := range rest {
 			if row.Origin != rows[i+1].Origin || !bytes.Equal(row.Raw, rows[i+1].Raw) {
 				t.Fatalf("row %d is %s %q; was %s %q", i, row.Origin, row.Raw, rows[i+1].Origin, rows[i+1].Raw)
+			}
+		}
+	})
+}
+
+// FuzzFormats reads any bytes as a file of each other format, and once more from the middle: both agree, or
+// the file is refused both times, and every row is whole or rejected.
+func FuzzFormats(f *testing.F) {
+	formats := []string{connectors.FormatJSONL, connectors.FormatDBF, connectors.FormatXML, connectors.FormatExcel}
+	row := `<row><c t="inlineStr"><is><t>id</t></is></c><c><v>1</v></c></row><row><c r="A2" t="e"><v>x</v></c></row>`
+	for i, seed := range []string{
+		"{\"id\":1,\"name\":\"\\ud83d\"}\n[]\n{\"id\":null}\n", dbfOf(0x4d, []string{"id,C,5", "name,N,3", "updated_at,D,8"}, " 12345  120251103", "*12345123        "),
+		"<?xml version='1.0' encoding='gbk'?><r><row id='\xc4\xe3'><name>x</name></row><row/></r>", excelOf(row),
+		"{\"id\":\"\xff\"}\n", "\x30" + dbfOf(0, []string{"id,I,4", "name,T,8", "updated_at,Y,8"}, strings.Repeat("\x20", 21))[1:], "<row><id>&#x41;</id><row/></row>",
+		excelOf(row, "xl/sharedStrings.xml", "<sst><si><t>a</t></si></sst>"),
+	} {
+		f.Add([]byte(seed), uint8(i%4))
+	}
+	f.Fuzz(func(t *testing.T, content []byte, which uint8) {
+		if len(content) > 64<<10 {
+			return
+		}
+		def := columnsOf(t.TempDir(), formats[which%4], "id", "name", "updated_at")
+		s, err := New(def, discard())
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := func(after place) (rows []connectors.Row, middle place, err error) {
+			put(t, def.Files.Dir, "rows", string(content))
+			r, _, end, err := s.(*source).openReading(t.Context(), local{def.Files.Dir}, "rows", fileState{size: int64(len(content))}, after)
+			if err != nil || end {
+				return nil, after, err
+			}
+			defer func() { _ = r.file.Close() }()
+			for {
+				one, end, err := r.batch(t.Context(), 1, connectors.MaxBatchBytes)
+				if rows = append(rows, one...); err != nil || end {
+					return rows, middle, err
+				}
+				if len(rows) == 2 {
+					middle = r.content.place()
+				}
+			}
+		}
+		rows, middle, err := read(place{})
+		var wrong *formatError
+		if err != nil && (!errors.As(err, &wrong) || wrong.text == "" || len(rows) > 0) {
+			t.Fatalf("%v after %d rows", err, len(rows))
+		}
+		for _, row := range rows {
+			if (row.Rejection == nil) != (len(row.Values) == 3) || row.Raw == nil || row.Origin == "" || row.Rejection != nil && row.Values != nil {
+				t.Fatalf("row %+v", row)
+			}
+			for _, v := range row.Values {
+				if !utf8.ValidString(v.Text) || v.Null && v.Text != "" {
+					t.Fatalf("value %+v", v)
+				}
+			}
+		}
+		if middle.SHA256 != "" {
+			if again, _, err := read(middle); err != nil || !reflect.DeepEqual(shown(again), shown(rows[2:])) {
+				t.Fatalf("from the middle %q, %v; want %q", shown(again), err, shown(rows[2:]))
 			}
 		}
 	})

@@ -8,16 +8,13 @@ import (
 	"github.com/onewindow/onewindow/connectors"
 )
 
-const (
-	readSize = 256 << 10
-	// longRowHead is how much of a row that is too long is kept.
-	longRowHead = 64 << 10
-)
+const readSize = 256 << 10
 
 // lines cuts a stream into rows: physical lines, or several of them while a
 // quote is open. It holds at most MaxRowBytes and one read in memory.
 type lines struct {
 	r     io.Reader
+	plain bool // quotes mean nothing
 	buf   []byte
 	start int // of what is not consumed
 	end   int
@@ -43,10 +40,10 @@ func (l *lines) peek() (row, error) {
 		return row{}, err
 	}
 	if size > connectors.MaxRowBytes {
-		return row{bytes: l.buf[l.start : l.start+longRowHead], long: true, lines: 1}, nil
+		return row{bytes: l.buf[l.start : l.start+connectors.RowHead], long: true, lines: 1}, nil
 	}
 	r := row{first: size, size: size, lines: 1}
-	for quotes := 0; ; r.lines++ {
+	for quotes := 0; !l.plain; r.lines++ {
 		quotes += bytes.Count(l.buf[l.start+r.size-size:l.start+r.size], []byte{'"'})
 		if quotes%2 == 0 {
 			break

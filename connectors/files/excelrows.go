@@ -1,0 +1,336 @@
+package files
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/exchange"
+)
+
+// excelRows is [rowReader] for one sheet of an Excel file.
+type excelRows struct {
+	*reading
+	book   *workbook
+	markup *markup
+	header header
+	names  []string // of all columns, with letters for those without a name
+	row    int      // number of the last row
+	cells  []cell   // of the row at hand, as many as there are columns
+	heads  []headRow
+}
+
+// cell is what a cell holds; fault says why it cannot be used.
+type cell struct {
+	text  string
+	set   bool
+	fault string
+}
+
+// headRow is one of the rows with names.
+type headRow map[int]string
+
+// merged is a range of merged cells, rows and columns from 0.
+type merged struct{ top, left, bottom, right int }
+
+func openExcel(ctx context.Context, in *medium, size int64, r *reading) (*excelRows, error) {
+	book, err := openWorkbook(in, size, r.cfg.Sheet)
+	if err != nil {
+		return nil, err
+	}
+	x := &excelRows{reading: r, book: book}
+	var merges []merged
+	if r.cfg.HeaderRow > 1 { // they stand behind the rows
+		if merges, err = x.merges(); err != nil {
+			return nil, err
+		}
+	}
+	if x.markup, err = book.part(book.sheet); err != nil {
+		return nil, err
+	}
+	return x, x.readHeads(ctx, merges)
+}
+
+// merges returns the merged cells that touch the rows with names.
+func (x *excelRows) merges() (all []merged, err error) {
+	err = x.book.each(x.book.sheet, func(_ *markup, e xml.StartElement) error {
+		if e.Name.Local != "mergeCell" {
+			return nil
+		}
+		from, to, _ := strings.Cut(attribute(e, "ref"), ":")
+		var m merged
+		var ok1, ok2 bool
+		m.left, m.top, ok1 = reference(from)
+		m.right, m.bottom, ok2 = reference(to)
+		if ok1 && ok2 && m.top < x.cfg.HeaderRow && len(all) < maxExcelColumns {
+			all = append(all, m)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// reference reads "B7" as column 1, row 6.
+func reference(text string) (column, row int, ok bool) {
+	i := 0
+	for ; i < len(text) && i < 4 && text[i]|0x20 >= 'a' && text[i]|0x20 <= 'z'; i++ {
+		column = column*26 + int(text[i]|0x20-'a') + 1
+	}
+	row, err := strconv.Atoi(text[i:])
+	return column - 1, row - 1, err == nil && column >= 1 && column <= maxExcelColumns && row >= 1 && row <= 1<<20
+}
+
+func letters(column int) string {
+	name := ""
+	for column++; column > 0; column = (column - 1) / 26 {
+		name = string(rune('A'+(column-1)%26)) + name
+	}
+	return name
+}
+
+// readHeads reads the rows up to HeaderRow and names the columns after them.
+func (x *excelRows) readHeads(ctx context.Context, merges []merged) error {
+	x.cells = make([]cell, maxExcelColumns)
+	x.heads = make([]headRow, x.cfg.HeaderRow)
+	for x.row < x.cfg.HeaderRow {
+		err := x.readRow()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if x.row > x.cfg.HeaderRow {
+			return broken("the sheet has no row %d, which should hold the names of the columns", x.cfg.HeaderRow)
+		}
+		head := headRow{}
+		for i, c := range x.cells {
+			if name := strings.TrimSpace(c.text); name != "" {
+				head[i] = name
+			}
+		}
+		x.heads[x.row-1] = head
+	}
+	names := x.columnNames(merges)
+	x.cells = x.cells[:len(names)]
+	x.names = slices.Clone(names)
+	for i, name := range names {
+		if name == "" {
+			x.names[i] = letters(i)
+		}
+	}
+	unknown := x.header.find(names, x.columns)
+	x.header.told(ctx, x.reading, unknown)
+	return nil
+}
+
+// columnNames takes the names of HeaderRow; a name that comes twice gets that above it in front: "上级/下级".
+func (x *excelRows) columnNames(merges []merged) []string {
+	last := x.cfg.HeaderRow - 1
+	width := 0
+	for _, head := range x.heads {
+		for i := range head {
+			width = max(width, i+1)
+		}
+	}
+	for _, m := range merges {
+		if _, named := x.heads[m.top][m.left]; named {
+			width = max(width, m.right+1)
+		}
+	}
+	at := func(row, column int) (name string, origin [2]int) {
+		for _, m := range merges {
+			if row >= m.top && row <= m.bottom && column >= m.left && column <= m.right {
+				row, column = m.top, m.left
+				break
+			}
+		}
+		return x.heads[row][column], [2]int{row, column}
+	}
+	names, count := make([]string, width), map[string]int{}
+	for i := range names {
+		names[i], _ = at(last, i)
+		count[names[i]]++
+	}
+	for i, name := range names {
+		if name == "" || count[name] < 2 {
+			continue
+		}
+		_, below := at(last, i)
+		for row := last - 1; row >= 0; row-- {
+			above, origin := at(row, i)
+			if origin != below && above != "" {
+				names[i] = above + "/" + name
+				break
+			}
+		}
+	}
+	for width > 0 && names[width-1] == "" {
+		width--
+	}
+	return names[:width]
+}
+
+// next returns the next row that is not empty.
+func (x *excelRows) next() (connectors.Row, error) {
+	for {
+		if err := x.readRow(); err != nil {
+			return connectors.Row{}, err
+		}
+		if slices.ContainsFunc(x.cells, func(c cell) bool { return c.set }) {
+			return x.made(x.name + ":" + strconv.Itoa(x.row)), nil
+		}
+	}
+}
+
+func (x *excelRows) made(origin string) connectors.Row {
+	values := make([]connectors.Value, len(x.cells))
+	for i, c := range x.cells {
+		values[i] = connectors.Value{Text: c.text, Null: !c.set}
+	}
+	raw := rawObject(x.names, values)
+	if why := x.header.rejection; why != nil {
+		return rejected(origin, raw, why.Rule, why.Field, "%s", why.Detail)
+	}
+	if len(raw) > connectors.MaxRowBytes {
+		return rejected(origin, raw, exchange.RuleMalformed, "", "the row is longer than %d bytes; only its first %d are kept", connectors.MaxRowBytes, connectors.RowHead)
+	}
+	row := connectors.Row{Raw: raw, Origin: origin, Values: make([]connectors.Value, len(x.header.indexes))}
+	for i, column := range x.header.indexes {
+		if why := x.cells[column].fault; why != "" {
+			return rejected(origin, raw, exchange.RuleMalformed, x.columns[i], "cell %s%d %s", letters(column), x.row, why)
+		}
+		if strings.Contains(values[column].Text, "\ufffd") {
+			return rejected(origin, raw, exchange.RuleEncoding, x.columns[i], "cell %s%d holds a character that was lost before", letters(column), x.row)
+		}
+		row.Values[i] = values[column]
+	}
+	return row
+}
+
+// readRow reads the cells of the next row; io.EOF behind the last.
+func (x *excelRows) readRow() error {
+	for {
+		token, err := x.markup.token()
+		if err != nil {
+			return err
+		}
+		start, ok := token.(xml.StartElement)
+		if !ok || start.Name.Local != "row" {
+			continue
+		}
+		number := x.row + 1
+		if written := attribute(start, "r"); written != "" {
+			if number, err = strconv.Atoi(written); err != nil || number <= x.row || number > 1<<20 {
+				return broken("row %.20q follows row %d", written, x.row)
+			}
+		}
+		x.row = number
+		clear(x.cells)
+		return x.readCells()
+	}
+}
+
+func (x *excelRows) readCells() error {
+	column := -1
+	for {
+		token, err := x.markup.token()
+		if err != nil {
+			return endsInside(err)
+		}
+		switch t := token.(type) {
+		case xml.EndElement:
+			return nil
+		case xml.StartElement:
+			if t.Name.Local != "c" {
+				if _, err := richText(x.markup, t.Name.Local); err != nil { // skipped
+					return err
+				}
+				continue
+			}
+			column++
+			if written := attribute(t, "r"); written != "" {
+				at, _, ok := reference(written)
+				if !ok || at < column {
+					return broken("cell %.20q is out of order", written)
+				}
+				column = at
+			}
+			read, err := x.readCell(t)
+			if err != nil {
+				return err
+			}
+			if column < len(x.cells) {
+				x.cells[column] = read
+			}
+		}
+	}
+}
+
+// readCell reads a cell up to its end.
+func (x *excelRows) readCell(start xml.StartElement) (c cell, err error) {
+	var value []byte
+	formula, stored, within := false, false, ""
+	for {
+		token, err := x.markup.token()
+		if err != nil {
+			return c, endsInside(err)
+		}
+		switch t := token.(type) {
+		case xml.StartElement:
+			if within = t.Name.Local; within == "is" {
+				if c.text, err = richText(x.markup, "is"); err != nil {
+					return c, err
+				}
+				c.set, within = true, ""
+			}
+			formula, stored = formula || within == "f", stored || within == "v"
+		case xml.CharData:
+			if within == "v" && len(value) <= connectors.MaxRowBytes {
+				value = append(value, t...)
+			}
+		case xml.EndElement:
+			if within == "" && t.Name.Local == "c" {
+				c.set = c.set || len(value) > 0 || stored && attribute(start, "t") == "str"
+				if formula && !stored {
+					c.set, c.fault = true, "holds a formula without its result; open the file in Excel and save it"
+				}
+				return x.valueOf(start, c, string(value))
+			}
+			within = ""
+		}
+	}
+}
+
+// valueOf gives the value its meaning.
+func (x *excelRows) valueOf(start xml.StartElement, c cell, value string) (cell, error) {
+	switch kind := attribute(start, "t"); {
+	case !c.set || c.fault != "" || kind == "inlineStr":
+	case kind == "s":
+		text, err := x.book.sharedText(value)
+		c.text = text
+		return c, err
+	case kind == "str":
+		c.text = unescape(value)
+	case kind == "e":
+		c.text, c.fault = value, fmt.Sprintf("holds the error %.20s", value)
+	case kind == "" || kind == "n":
+		c.text = value
+		style, _ := strconv.Atoi(attribute(start, "s"))
+		if style < 0 || style >= len(x.book.dates) || x.book.dates[style] == (dateFormat{}) {
+			break
+		}
+		if text, ok := x.book.dates[style].text(value, x.book.date1904); ok {
+			c.text = text
+		}
+	default: // b and d
+		c.text = value
+	}
+	return c, nil
+}

@@ -1,0 +1,284 @@
+package files
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/onewindow/onewindow/connectors"
+)
+
+const (
+	// quietWait is how long a file without a final line end, or one that is not of
+	// its format, must be unchanged before that counts.
+	quietWait = time.Minute
+	// incompleteWait is how long a file may stay incomplete: from then on one that keeps changing is
+	// reported, and one that stopped in the middle is taken for broken.
+	incompleteWait = 10 * time.Minute
+	// maxSameName is how many files of one name an archive may have.
+	maxSameName = 10_000
+)
+
+// fileState is what a file looks like from outside.
+type fileState struct {
+	size     int64
+	modified time.Time
+}
+
+// sighting is a file state, when it was first seen, and since when the file has been changing from poll to poll.
+type sighting struct {
+	fileState
+	since, first time.Time
+	twice        bool
+}
+
+// failure is why a file in a state could not be opened.
+type failure struct {
+	fileState
+	cause *formatError
+}
+
+// next begins the next complete file, in the order of names. It answers
+// ErrCaughtUp if there is none, or ErrRefused if all that is left are files
+// whose names come too late. The folder is looked at when the files that were
+// seen last time are used up.
+func (s *source) next(ctx context.Context) error {
+	var late []string
+	if len(s.queue) == 0 {
+		var err error
+		if s.queue, late, err = s.poll(); err != nil {
+			return err
+		}
+	}
+	for len(s.queue) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		name := s.queue[0]
+		s.queue = s.queue[1:]
+		begun, err := s.consider(ctx, name, s.sightings[name])
+		if err != nil {
+			s.queue = nil
+		}
+		if begun || err != nil {
+			return err
+		}
+	}
+	if len(late) > 0 {
+		return connectors.Refused(connectors.FaultOutOfOrder, nil, "file %q came after %q, which sorts behind it, had been read; rename it so that it sorts behind, "+
+			"or have files moved to an archive (%d such files)", late[0], s.position.File, len(late))
+	}
+	return connectors.ErrCaughtUp
+}
+
+// poll looks at the folder. names are the files from position.File on, in
+// order; late are those that newly appeared before it. With an archive there
+// is nothing late: what was read is gone, so names are all, the one at hand first.
+func (s *source) poll() (names, late []string, err error) {
+	infos, err := s.folder.list(".")
+	if err != nil {
+		return nil, nil, s.folderFault(err)
+	}
+	archive := s.def.Files.Archive != ""
+	first := s.passed == nil
+	sightings, passed := map[string]sighting{}, map[string]bool{}
+	for _, info := range infos {
+		name := info.Name()
+		if !s.matches(info) {
+			continue
+		}
+		if name < s.position.File && !archive {
+			if passed[name] = first || s.passed[name]; !passed[name] {
+				late = append(late, name)
+			}
+			continue
+		}
+		passed[name] = s.passed[name] || name == s.position.File
+		now := sighting{fileState: stateOf(info), since: s.now(), first: s.now()}
+		if before, ok := s.sightings[name]; ok {
+			if !before.twice {
+				now.first = before.first
+			}
+			if before.fileState == now.fileState {
+				now.since, now.twice = before.since, true
+			}
+		}
+		sightings[name] = now
+		names = append(names, name)
+	}
+	s.sightings, s.passed = sightings, passed
+	for name := range s.failed {
+		if _, there := sightings[name]; !there {
+			delete(s.failed, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if at := s.position.File; (a == at) != (b == at) {
+			if a == at {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a, b)
+	})
+	slices.Sort(late)
+	return names, late, nil
+}
+
+func stateOf(info fs.FileInfo) fileState {
+	return fileState{size: info.Size(), modified: info.ModTime()}
+}
+
+// matches says whether something in the folder is a file of the source. Links
+// are not followed: the folder belongs to somebody else.
+func (s *source) matches(info fs.FileInfo) bool {
+	matches, err := path.Match(s.def.Files.Pattern, info.Name())
+	return err == nil && matches && info.Mode().IsRegular()
+}
+
+// consider begins a file if there is something to read in it. It reports
+// false if there is not, or if the file went into quarantine, and an error if
+// later files have to wait for it.
+func (s *source) consider(ctx context.Context, name string, seen sighting) (begun bool, err error) {
+	if name == s.position.File && seen.size == s.position.Offset && seen.fileState == s.checked {
+		return false, nil
+	}
+	if !seen.twice {
+		if s.now().Sub(seen.first) > incompleteWait {
+			return false, connectors.Away(connectors.FaultIncomplete, nil, "file %q has been changing for %s and is read when it stays as it is; is somebody still writing it?",
+				name, s.now().Sub(seen.first).Round(time.Minute))
+		}
+		return false, connectors.ErrCaughtUp
+	}
+	if still, err := s.stillDone(ctx, name, seen.fileState); still || err != nil {
+		return false, err
+	}
+	if before, ok := s.failed[name]; ok && before.fileState == seen.fileState {
+		return false, s.refuse(ctx, name, seen, before.cause)
+	}
+	begun, err = s.begin(ctx, name, seen)
+	var wrong *formatError
+	switch {
+	case errors.As(err, &wrong):
+		s.failed[name] = failure{seen.fileState, wrong}
+		return false, s.refuse(ctx, name, seen, wrong)
+	case errors.Is(err, fs.ErrNotExist): // moved meanwhile
+		return false, nil
+	case err != nil && !errors.Is(err, connectors.ErrCaughtUp):
+		return false, fileFault(name, err)
+	}
+	return begun, err
+}
+
+// begin opens a file at the place where reading goes on. It reports false if
+// there is nothing to read in it after all, and ErrCaughtUp if it is not complete.
+func (s *source) begin(ctx context.Context, name string, seen sighting) (begun bool, err error) {
+	if grows(s.def.Files.Format) {
+		terminated, err := s.terminated(name, seen.size)
+		if err != nil {
+			return false, err
+		}
+		if !terminated && s.now().Sub(seen.since) < quietWait {
+			return false, connectors.ErrCaughtUp
+		}
+	}
+	var after place
+	if name == s.position.File {
+		after = s.position.place
+	}
+	r, changed, end, err := s.openReading(ctx, s.folder, name, seen.fileState, after)
+	if err != nil {
+		return false, err
+	}
+	if end {
+		s.checked = seen.fileState
+		if s.def.Files.Archive == "" {
+			return false, nil
+		}
+		if s.saved.File == name && s.saved.place == after {
+			return false, s.archive(ctx, name) // a crash came between the saving and the move
+		}
+		s.finish(name, after, seen.fileState)
+		return false, nil
+	}
+	if changed {
+		s.log.WarnContext(ctx, "file changed after it was read; reading it again from its beginning", slog.String("file", name))
+	}
+	s.reading, s.passed[name] = r, true
+	return true, nil
+}
+
+// terminated says whether the last byte of a file is a line end, or the Ctrl-Z of a DOS file.
+func (s *source) terminated(name string, size int64) (bool, error) {
+	if size == 0 {
+		return false, nil
+	}
+	f, err := s.folder.open(name)
+	if err != nil {
+		return false, err
+	}
+	return endsWithLine(f, size)
+}
+
+func endsWithLine(f file, size int64) (bool, error) {
+	defer func() { _ = f.Close() }()
+	var last [1]byte
+	if _, err := f.ReadAt(last[:], size-1); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return last[0] == '\n' || last[0] == ctrlZ, nil
+}
+
+// refuse puts a file that is not of its format into quarantine, or says what
+// is wrong with it. One that may become whole is waited for.
+func (s *source) refuse(ctx context.Context, name string, seen sighting, cause *formatError) error {
+	quiet := s.now().Sub(seen.since)
+	switch {
+	case !grows(s.def.Files.Format) && quiet < quietWait:
+		return connectors.ErrCaughtUp
+	case cause.short && quiet < incompleteWait:
+		return connectors.Away(connectors.FaultIncomplete, nil, "file %q is not complete (%s) and has not changed for %s; is somebody still writing it?",
+			name, cause.text, quiet.Round(time.Second))
+	case s.def.Files.Quarantine == "" || cause.code == connectors.FaultColumn || cause.code == connectors.FaultTable: // perhaps it is the definition that is to be mended
+		return s.contentFault(name, cause)
+	}
+	to, err := s.move(name, s.def.Files.Quarantine)
+	if err != nil {
+		return err
+	}
+	s.log.ErrorContext(ctx, "file is not of its format and was put into quarantine; nothing of it was taken", slog.String("file", name),
+		slog.String("moved_to", to), slog.String("code", string(cause.code)), slog.String("reason", cause.text))
+	return nil
+}
+
+// move moves a file into a folder. If its name is taken there it gets a number: "rows.csv-2".
+func (s *source) move(name, dir string) (to string, err error) {
+	for n := 1; ; n++ {
+		if n > maxSameName {
+			return "", connectors.Refused(connectors.FaultRight, nil, "file %q cannot be moved: %q has %d files of this name already; empty it", name, dir, maxSameName)
+		}
+		to = path.Join(dir, name)
+		if n > 1 {
+			to = fmt.Sprintf("%s-%d", to, n)
+		}
+		err = s.folder.rename(name, to)
+		switch {
+		case errors.Is(err, fs.ErrExist):
+			continue
+		case errors.Is(err, fs.ErrNotExist):
+			return "", nil // somebody moved it before
+		case errors.Is(err, fs.ErrPermission):
+			return "", connectors.Refused(connectors.FaultRight, err, "file %q cannot be moved to %q; give the user of this program the right to write in both folders", name, dir)
+		case err != nil:
+			return "", fileFault(name, err)
+		}
+		return to, nil
+	}
+}
