@@ -63,7 +63,7 @@ type open struct {
 	streamed map[string]bool
 	// recent are transactions that came and were not known to be visible yet.
 	recent map[uint32]bool
-	opened visibility
+	opened uint32 // a transaction that began when we opened
 	since  time.Time
 	sync   bool // commits wait for a standby, and may come long before they are visible
 }
@@ -120,11 +120,11 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) (err error) {
 	if err := s.settle(ctx, s.db, at); err != nil {
 		return err
 	}
-	if s.opened, err = s.db.visibility(ctx, s.facts.oid); err != nil {
+	row, err := s.db.one(ctx, `SELECT current_setting('synchronous_standby_names') <> '', txid_current()`)
+	if err != nil {
 		return err
 	}
-	row, err := s.db.one(ctx, `SELECT current_setting('synchronous_standby_names') <> ''`)
-	if err != nil {
+	if s.opened, err = shortXID(row[1]); err != nil {
 		return err
 	}
 	s.sync, s.since, s.skip = row[0] == "t", time.Now(), s.at.Done
