@@ -36,7 +36,7 @@ func newCluster(t *testing.T) *cluster {
 	if err != nil {
 		skip("PostgreSQL of one's own: initdb is not in PATH")
 	}
-	dir, err := os.MkdirTemp("", "pglog") // t.TempDir lies in folders that another user may not enter
+	dir, err := os.MkdirTemp("", "pglog") //nolint:usetesting // t.TempDir lies in folders that another user may not enter
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -162,11 +163,11 @@ func (s *source) connect(ctx context.Context) error {
 	if len(faults) > 0 {
 		return errors.Join(faults...)
 	}
-	var oid uint64
-	if _, err := fmt.Sscan(s.facts.oid, &oid); err != nil {
+	oid, err := strconv.ParseUint(s.facts.oid, 10, 32)
+	if err != nil {
 		return err
 	}
-	s.oid = uint32(oid) //nolint:gosec // an oid has 32 bits
+	s.oid = uint32(oid)
 	selected := s.table.Selected()
 	s.cells, s.identAt = make([][]byte, len(selected)), nil
 	for _, name := range s.identity {
