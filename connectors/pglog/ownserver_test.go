@@ -177,7 +177,7 @@ func invalidated(t *testing.T, d *department) {
 	}
 	d.exec(t, `DROP TABLE people`)
 	d.exec(t, `DROP PUBLICATION `+d.slot)
-	d.exec(t, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active`)
+	d.dropSlot(t)
 }
 
 // limbo commits a change that is streamed long before anybody can see it: a
