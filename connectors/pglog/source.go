@@ -42,6 +42,7 @@ type open struct {
 	// columns of the table as they were told last.
 	columns []connectors.Column
 	at      position
+	from    pglogrepl.LSN // where the stream began
 	// handed is when the last batch was returned, beat when the last sign of life was given.
 	handed, beat time.Time
 	told         pglogrepl.LSN // LSN of the last position that was returned
@@ -129,7 +130,7 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) (err error) {
 		return err
 	}
 	s.sync, s.since, s.skip = row[0] == "t", time.Now(), s.at.Done
-	s.handed, s.beat, s.told = s.since, s.since, s.at.LSN
+	s.handed, s.beat, s.told, s.from = s.since, s.since, s.at.LSN, s.at.LSN
 	s.wire, err = start(ctx, s.db.cfg, s.cfg.Slot, s.cfg.Publication, s.at.LSN)
 	if err != nil {
 		if loses(err) {
@@ -186,8 +187,8 @@ func (s *source) Acknowledge(_ context.Context, saved json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	if at.Of != s.at.Of {
-		return nil // of the slot that was lost
+	if at.Of != s.at.Of || at.LSN < s.from {
+		return nil // of a slot that was lost
 	}
 	s.wire.flushed.Store(max(s.wire.flushed.Load(), uint64(at.LSN)))
 	return nil
