@@ -73,6 +73,23 @@ func BenchmarkStream(b *testing.B) {
 	}
 }
 
+// BenchmarkSnapshot prints how many rows of a quiet table a second come in chunks beside the stream.
+func BenchmarkSnapshot(b *testing.B) {
+	const total = 200_000
+	for b.Loop() {
+		d := newDepartment(b, `CREATE TABLE people (id bigint PRIMARY KEY, name text, a integer, c numeric(18,2), at timestamptz)`,
+			fmt.Sprintf(`INSERT INTO people SELECT g, '张三 ' || g, g, g * 1.25, now() FROM generate_series(1, %d) g`, total))
+		def := d.definition("id", "name", "a", "c", "at")
+		def.Batch = 5000
+		src := d.follow(b, def, nil)
+		start := time.Now()
+		if n := len(rowsOf(drain(b, src))); n != total {
+			b.Fatalf("%d rows", n)
+		}
+		b.ReportMetric(total/time.Since(start).Seconds(), "rows/s")
+	}
+}
+
 // raw receives the same changes and only counts them.
 func raw(b *testing.B, d *department, def connectors.Definition, position []byte, total int) {
 	src := d.follow(b, def, position)

@@ -125,16 +125,8 @@ func (s *source) settled(v visibility) bool {
 	if len(s.recent) > 0 {
 		return false
 	}
-	if s.fresh || !s.sync && time.Since(s.since) > settling {
-		return true
-	}
-	for xid := range s.opened.running { // before we opened they may have been handed on
-		if !v.sees(xid) {
-			return false
-		}
-	}
-	s.opened.running = nil
-	return true
+	// What began before we opened may have been handed on before.
+	return s.fresh || v.ended(s.opened) || !s.sync && time.Since(s.since) > settling
 }
 
 // forget drops the transactions that are visible.

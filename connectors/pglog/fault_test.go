@@ -247,7 +247,7 @@ func TestLosesWhileReading(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.exec(t, `DROP TABLE people`)
-	until(connectors.FaultLogSettings, "ADD TABLE")
+	until(connectors.FaultTable, "no longer")
 	expectFault(t, src.Open(t.Context(), position), connectors.FaultTable, `"people"`)
 	d.exec(t, `CREATE TABLE people (id bigint PRIMARY KEY, name text)`)
 	d.exec(t, `INSERT INTO people VALUES (1, 'restored')`)
@@ -302,7 +302,8 @@ func TestRefusals(t *testing.T) {
 	level := &pgconn.PgError{Code: "55000", Message: "logical decoding requires wal_level >= logical"}
 	expectFault(t, src.fault(t.Context(), "following", level), connectors.FaultLogSettings, "ALTER SYSTEM SET wal_level")
 	for _, lost := range []*pgconn.PgError{
-		{Code: "42704", Message: `replication slot "s" does not exist`}, {Code: "58P01", Message: "requested WAL segment has already been removed"},
+		{Code: "42704", Message: `replication slot "s" does not exist`},
+		{Code: "58P01", Message: "requested WAL segment has already been removed"},
 		{Code: "55000", Message: `cannot read from logical replication slot "s"`},
 	} {
 		if !loses(lost) {

@@ -67,17 +67,8 @@ func departmentAt(t testing.TB, dsn string, create ...string) *department {
 	d := &department{DB: sqldbtest.Open(t, dsn).DB, dsn: dsn, schema: u.Query().Get("search_path")}
 	d.slot = "slot_" + d.schema
 	t.Cleanup(func() {
-		ctx := context.WithoutCancel(t.Context())
-		for range 100 {
-			if _, err = d.ExecContext(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1`, d.slot); err == nil {
-				break
-			}
-			time.Sleep(20 * time.Millisecond) // the server notices soon that its client is gone
-		}
-		if err != nil {
-			t.Errorf("drop slot: %v", err)
-		}
-		if _, err := d.ExecContext(ctx, `DROP PUBLICATION IF EXISTS `+d.slot); err != nil {
+		d.dropSlot(t)
+		if _, err := d.ExecContext(context.WithoutCancel(t.Context()), `DROP PUBLICATION IF EXISTS `+d.slot); err != nil {
 			t.Errorf("drop publication: %v", err)
 		}
 	})
@@ -85,6 +76,18 @@ func departmentAt(t testing.TB, dsn string, create ...string) *department {
 		d.exec(t, statement)
 	}
 	return d
+}
+
+// dropSlot waits until the server has noticed that the slot's client is gone.
+func (d *department) dropSlot(t testing.TB) {
+	t.Helper()
+	var err error
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if _, err = d.ExecContext(context.WithoutCancel(t.Context()), `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1`, d.slot); err == nil {
+			return
+		}
+	}
+	t.Errorf("drop slot: %v", err)
 }
 
 func (d *department) exec(t testing.TB, query string, args ...any) {

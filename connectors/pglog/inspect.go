@@ -143,7 +143,8 @@ func within(part, whole []string) bool {
 func (s *source) publication(ctx context.Context, db *server, f facts, create bool) (place string, err error) {
 	rows, err := db.ask(ctx, `SELECT p.oid, p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate, coalesce(to_jsonb(p)->>'pubviaroot', 'false'),
 			coalesce(r.oid, 0), coalesce(to_jsonb(r)->>'prqual', '') <> '',
-			EXISTS (SELECT 1 FROM pg_publication_tables t WHERE t.pubname = p.pubname AND t.schemaname = $3::text AND t.tablename = $4::text)
+			EXISTS (SELECT 1 FROM pg_publication_tables t WHERE t.pubname = p.pubname AND t.schemaname = $3::text AND t.tablename = $4::text),
+			EXISTS (SELECT 1 FROM pg_class WHERE oid = $2::oid)
 		FROM pg_publication p LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = $2::oid WHERE p.pubname = $1::text`,
 		s.cfg.Publication, f.oid, f.schema, f.name)
 	if err != nil {
@@ -171,6 +172,8 @@ func (s *source) publication(ctx context.Context, db *server, f facts, create bo
 	}
 	row := rows[0]
 	switch {
+	case row[6] != "t":
+		return "", connectors.Refused(connectors.FaultTable, nil, "table %q is no longer there; restore it or correct its name", s.cfg.Table)
 	case row[1] != "t":
 		return refused("leaves out some kinds of change", "ALTER PUBLICATION "+name+" SET (publish = 'insert, update, delete, truncate')")
 	case f.root && row[2] != "true":

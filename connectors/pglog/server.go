@@ -47,6 +47,7 @@ func dial(ctx context.Context, l *connectors.Log) (*server, error) {
 	for name, value := range map[string]string{
 		"client_encoding": "UTF8", "timezone": "UTC", "datestyle": "ISO, YMD", "intervalstyle": "postgres",
 		"extra_float_digits": "3", "bytea_output": "hex", "application_name": "onewindow",
+		"synchronous_commit": "local", // our signs of life need not wait for a standby
 	} {
 		cfg.RuntimeParams[name] = value
 	}
@@ -140,7 +141,8 @@ func (s *server) mark(ctx context.Context) (pglogrepl.LSN, error) {
 
 // visibility says which transactions a query that begins now, or later, is sure to see.
 type visibility struct {
-	next    uint32 // transactions from here on have not begun
+	oldest  uint32 // transactions before it have ended
+	next    uint32 // transactions from here on are not visible
 	running map[uint32]bool
 	// file of the table: a rewritten table has another, and looks empty to who began to read it before.
 	file string
@@ -155,11 +157,15 @@ func (s *server) visibility(ctx context.Context, table string) (visibility, erro
 	if len(parts) != 3 {
 		return visibility{}, errors.New("the database's snapshot cannot be read")
 	}
+	oldest, err := shortXID(parts[0])
+	if err != nil {
+		return visibility{}, err
+	}
 	next, err := shortXID(parts[1])
 	if err != nil {
 		return visibility{}, err
 	}
-	v := visibility{next: next, running: map[uint32]bool{}, file: row[1]}
+	v := visibility{oldest: oldest, next: next, running: map[uint32]bool{}, file: row[1]}
 	for text := range strings.SplitSeq(parts[2], ",") {
 		if text == "" {
 			continue
@@ -182,6 +188,11 @@ func shortXID(text string) (uint32, error) {
 // sees says whether a transaction that committed is visible for sure.
 func (v visibility) sees(xid uint32) bool {
 	return int32(xid-v.next) < 0 && !v.running[xid] //nolint:gosec // numbers go round, as the database's do
+}
+
+// ended says whether all transactions have ended that began before one.
+func (v visibility) ended(xid uint32) bool {
+	return int32(v.oldest-xid) >= 0 //nolint:gosec // as above
 }
 
 func quote(identifier string) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -41,6 +42,7 @@ type open struct {
 	// columns of the table as they were told last.
 	columns []connectors.Column
 	at      position
+	from    pglogrepl.LSN // where the stream began
 	// handed is when the last batch was returned, beat when the last sign of life was given.
 	handed, beat time.Time
 	told         pglogrepl.LSN // LSN of the last position that was returned
@@ -63,7 +65,7 @@ type open struct {
 	streamed map[string]bool
 	// recent are transactions that came and were not known to be visible yet.
 	recent map[uint32]bool
-	opened visibility
+	opened uint32 // a transaction that began when we opened
 	since  time.Time
 	sync   bool // commits wait for a standby, and may come long before they are visible
 }
@@ -120,15 +122,15 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) (err error) {
 	if err := s.settle(ctx, s.db, at); err != nil {
 		return err
 	}
-	if s.opened, err = s.db.visibility(ctx, s.facts.oid); err != nil {
-		return err
-	}
-	row, err := s.db.one(ctx, `SELECT current_setting('synchronous_standby_names') <> ''`)
+	row, err := s.db.one(ctx, `SELECT current_setting('synchronous_standby_names') <> '', txid_current()`)
 	if err != nil {
 		return err
 	}
+	if s.opened, err = shortXID(row[1]); err != nil {
+		return err
+	}
 	s.sync, s.since, s.skip = row[0] == "t", time.Now(), s.at.Done
-	s.handed, s.beat, s.told = s.since, s.since, s.at.LSN
+	s.handed, s.beat, s.told, s.from = s.since, s.since, s.at.LSN, s.at.LSN
 	s.wire, err = start(ctx, s.db.cfg, s.cfg.Slot, s.cfg.Publication, s.at.LSN)
 	if err != nil {
 		if loses(err) {
@@ -162,11 +164,11 @@ func (s *source) connect(ctx context.Context) error {
 	if len(faults) > 0 {
 		return errors.Join(faults...)
 	}
-	var oid uint64
-	if _, err := fmt.Sscan(s.facts.oid, &oid); err != nil {
+	oid, err := strconv.ParseUint(s.facts.oid, 10, 32)
+	if err != nil {
 		return err
 	}
-	s.oid = uint32(oid) //nolint:gosec // an oid has 32 bits
+	s.oid = uint32(oid)
 	selected := s.table.Selected()
 	s.cells, s.identAt = make([][]byte, len(selected)), nil
 	for _, name := range s.identity {
@@ -185,8 +187,8 @@ func (s *source) Acknowledge(_ context.Context, saved json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	if at.Of != s.at.Of {
-		return nil // of the slot that was lost
+	if at.Of != s.at.Of || at.LSN < s.from {
+		return nil // of a slot that was lost
 	}
 	s.wire.flushed.Store(max(s.wire.flushed.Load(), uint64(at.LSN)))
 	return nil

@@ -256,6 +256,26 @@ func TestColumns(t *testing.T) {
 	expectTexts(t, rowsOf(drain(t, mended)), "2,b,0731", "3,c,1", "4,d,2")
 }
 
+// TestPartitions follows a table with partitions, between which a row moves, and does not follow other tables of the publication.
+func TestPartitions(t *testing.T) {
+	d := newDepartment(t, `CREATE TABLE people (id bigint, part text, name text, PRIMARY KEY (id, part)) PARTITION BY LIST (part)`,
+		`CREATE TABLE people_a PARTITION OF people FOR VALUES IN ('a')`, `CREATE TABLE people_b PARTITION OF people FOR VALUES IN ('b')`,
+		`INSERT INTO people VALUES (1, 'a', 'x'), (2, 'b', 'y')`, `CREATE TABLE other (id bigint PRIMARY KEY, part text)`)
+	def := d.definition("id", "part", "name")
+	def.Log.Key = []string{"id", "part"}
+	def.Map.Key = def.Log.Key
+	src := d.follow(t, def, nil)
+	expectTexts(t, rowsOf(drain(t, src)), "1,a,x", "2,b,y")
+	d.exec(t, `ALTER PUBLICATION `+d.slot+` ADD TABLE other`)
+	d.exec(t, `INSERT INTO other VALUES (7, 'a')`)
+	d.exec(t, `INSERT INTO people VALUES (3, 'b', 'z')`)
+	d.exec(t, `UPDATE people SET part = 'b' WHERE id = 1`)
+	d.exec(t, `DELETE FROM people WHERE id = 2`)
+	expectTexts(t, rowsOf(drain(t, src)), "3,b,z", "delete 1,a,-", "1,b,x", "delete 2,b,-")
+	d.exec(t, `ALTER PUBLICATION `+d.slot+` SET (publish_via_partition_root = false)`)
+	expectFault(t, d.construct(t, def).Open(t.Context(), nil), connectors.FaultLogSettings, "publish_via_partition_root")
+}
+
 // TestAcknowledge checks that the server keeps the log until rows are saved, and not longer, also while nothing is written.
 func TestAcknowledge(t *testing.T) {
 	d := newDepartment(t, `CREATE TABLE people (id bigint PRIMARY KEY, name text)`, `CREATE TABLE other (id bigint)`)
