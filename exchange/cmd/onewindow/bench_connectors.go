@@ -222,6 +222,7 @@ type measuredSource struct {
 // start begins to read the table into a resource of its own; the same kind of source goes on where it was.
 func (m *measured) start(ctx context.Context, kind string) *measuredSource {
 	runtime.GC()
+	m.publisher.reset()
 	s := &measuredSource{m: m, began: time.Now(), baseline: heap()}
 	ctx, cancel := context.WithCancel(ctx)
 	var busy sync.WaitGroup
@@ -272,7 +273,6 @@ func (s *measuredSource) run(ctx context.Context, kind string) {
 		if err != nil {
 			return err
 		}
-		s.m.publisher.reset()
 		return runner.Run(ctx, defs)
 	}()
 	if err != nil {
