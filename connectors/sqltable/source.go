@@ -1,58 +1,35 @@
 package sqltable
 
 import (
-	"bytes"
 	"context"
-	"database/sql"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/onewindow/onewindow/connectors"
-	"github.com/onewindow/onewindow/exchange"
 )
 
-const (
-	openTimeout  = 15 * time.Second
-	queryTimeout = 70 * time.Second // above the database's own limit, which gives the better message
-	maxDSNBytes  = 4096
-	rawHead      = 64 << 10
-)
-
-// source implements [connectors.Source] on a table.
+// source implements [connectors.Source], [connectors.Rereader] and [connectors.Scanner] on a table.
 type source struct {
-	def     connectors.Definition
-	cfg     *connectors.SQL
-	log     *slog.Logger
-	dialect dialect
-	// selected are the columns of the mapping, then cursor and key if they are not among them.
-	selected     []string
-	mapped       int
-	cursor, key  int // indexes into selected
-	db           *sql.DB
-	position     *position
-	first, after string // queries without and with a position
-	// unreachable says that there are rows without cursor or key.
-	unreachable bool
-}
+	def   connectors.Definition
+	cfg   *connectors.SQL
+	log   *slog.Logger
+	table *Table // nil when not open
+	order []int  // indexes into the table's columns: cursor, then key
 
-// position is the cursor and key of the last row: a JSON string with the
-// database's own text, or a JSON number for an integer of SQLite.
-type position struct {
-	Cursor json.RawMessage `json:"cursor"`
-	Key    json.RawMessage `json:"key"`
+	position position
+	// heads are what the delay needs of what was seen of the head of the table.
+	heads []mark
+	seen  memory
+	// turn says what is read next.
+	turn int
+	// roundOver says that a round through the whole table ended, which the caller has not been told yet.
+	roundOver bool
+	// lookedForAbsent says that rows without cursor or key have been looked for since Open, absent that there are some.
+	lookedForAbsent, absent bool
 }
 
 // New is the [connectors.Constructor] of tables.
@@ -60,359 +37,209 @@ func New(def connectors.Definition, logger *slog.Logger) (connectors.Source, err
 	if def.SQL == nil {
 		return nil, fmt.Errorf("%w: %s has no sql section", connectors.ErrDefinition, def.Name)
 	}
-	s := &source{def: def, cfg: def.SQL, log: logger, dialect: dialectOf(def.SQL.Driver), selected: def.Map.Columns()}
-	s.mapped = len(s.selected)
-	index := func(name string) int {
-		if i := slices.Index(s.selected, name); i >= 0 {
-			return i
-		}
-		s.selected = append(s.selected, name)
-		return len(s.selected) - 1
+	if _, err := dialectOf(def.SQL.Driver); err != nil {
+		return nil, err
 	}
-	s.cursor, s.key = index(s.cfg.Cursor), index(s.cfg.Key[0])
-	return s, nil
+	if len(def.SQL.Order()) == 0 {
+		return nil, fmt.Errorf("%w: %s names neither a cursor nor a key", connectors.ErrDefinition, def.Name)
+	}
+	return &source{def: def, cfg: def.SQL, log: logger}, nil
+}
+
+func (s *source) open(ctx context.Context) (*Table, error) {
+	columns := s.def.Map.Columns()
+	return openTable(ctx, TableConfig{
+		Driver: s.cfg.Driver, DSNFile: s.cfg.DSNFile, Table: s.cfg.Table, Key: s.cfg.Key,
+		Columns: columns, Mapped: len(columns), Charset: s.cfg.Charset, Limits: s.def.Limits,
+	}, s.ordering())
+}
+
+// ordering lists the columns that order the rows: the cursor first, also where it is part of the key.
+func (s *source) ordering() []string {
+	if s.cfg.Mode == connectors.Bulk {
+		return s.cfg.Key
+	}
+	order := []string{s.cfg.Cursor}
+	for _, name := range s.cfg.Key {
+		if name != s.cfg.Cursor {
+			order = append(order, name)
+		}
+	}
+	return order
 }
 
 // Open connects and compares the definition with the table.
 func (s *source) Open(ctx context.Context, after json.RawMessage) error {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	if err := s.setPosition(after); err != nil {
-		return err
-	}
-	dsn, err := s.readDSN()
+	at, err := parsePosition(after, len(s.ordering()), len(s.cfg.Key))
 	if err != nil {
 		return err
 	}
-	if s.db, err = sql.Open(s.dialect.driver, dsn); err != nil {
-		return fmt.Errorf("%w: the database URL cannot be used: %w", connectors.ErrRefused, err)
-	}
-	s.db.SetMaxOpenConns(1)
-	columns, err := s.dialect.describe(ctx, s.db, s.cfg.Table)
+	table, err := s.open(ctx)
 	if err != nil {
-		return s.fault("connecting", err)
-	}
-	if err := s.check(ctx, columns); err != nil {
 		return err
 	}
-	return s.prepare(ctx, columns)
-}
-
-func (s *source) setPosition(after json.RawMessage) error {
-	s.position = nil
-	if after == nil {
-		return nil
-	}
-	var at position
-	decoder := json.NewDecoder(bytes.NewReader(after))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&at); err != nil {
-		return fmt.Errorf("%w: %q is no position in a table", connectors.ErrPosition, after)
-	}
-	for _, part := range []json.RawMessage{at.Cursor, at.Key} {
-		if _, err := parameter(part); err != nil {
-			return fmt.Errorf("%w: %q is no position in a table", connectors.ErrPosition, after)
-		}
-	}
-	s.position = &at
-	return nil
-}
-
-func (s *source) readDSN() (string, error) {
-	name := filepath.Base(s.cfg.DSNFile)
-	content, err := os.ReadFile(s.cfg.DSNFile)
-	if err != nil {
-		return "", fmt.Errorf("%w: dsn_file: %w", connectors.ErrRefused, err)
-	}
-	text := strings.TrimSpace(string(content))
-	if len(text) > maxDSNBytes || strings.ContainsAny(text, "\r\n\x00") {
-		return "", fmt.Errorf("%w: dsn_file %q must hold one line", connectors.ErrRefused, name)
-	}
-	dsn, err := s.dialect.dataSource(text, filepath.Dir(s.cfg.DSNFile))
-	if err != nil {
-		return "", fmt.Errorf("%w: dsn_file %q: %w", connectors.ErrRefused, name, err)
-	}
-	return dsn, nil
-}
-
-// check compares the definition with the columns of the table.
-func (s *source) check(ctx context.Context, columns []column) error {
-	if len(columns) == 0 {
-		tables, err := s.dialect.list(ctx, s.db)
-		if err != nil {
-			return s.fault("listing tables", err)
-		}
-		return fmt.Errorf("%w: there is no table %q, or no right to read it; there are %s", connectors.ErrRefused, s.cfg.Table, listed(tables))
-	}
-	var names, missing []string
-	for _, c := range columns {
-		names = append(names, c.name)
-	}
-	for _, name := range s.selected {
-		if !slices.Contains(names, name) {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%w: table %q has no column %s; it has %s", connectors.ErrRefused, s.cfg.Table, listed(missing), listed(names))
-	}
-	for _, name := range []string{s.cfg.Cursor, s.cfg.Key[0]} {
-		switch kind := strings.ToLower(columns[slices.Index(names, name)].kind); {
-		case strings.HasPrefix(kind, "real"), strings.HasPrefix(kind, "double"), strings.HasPrefix(kind, "float"):
-			return fmt.Errorf("%w: column %q is of type %s, which cannot be compared exactly; use a timestamp or an integer as cursor and key",
-				connectors.ErrRefused, name, kind)
-		}
-	}
-	return nil
-}
-
-// prepare writes the queries and looks for rows that they cannot reach.
-func (s *source) prepare(ctx context.Context, columns []column) error {
-	find := func(name string) column {
-		return columns[slices.IndexFunc(columns, func(c column) bool { return c.name == name })]
-	}
-	cursor, key := find(s.cfg.Cursor), find(s.cfg.Key[0])
-	table := s.dialect.table(s.cfg.Table)
-	// Qualified, because ORDER BY takes a bare name for that of an output column, and those are text here: 10 would come
-	// before 9, and rows be skipped.
-	column := func(name string) string { return "t." + quote(name) }
-	pair := column(cursor.name) + ", " + column(key.name)
-	expressions := make([]string, len(s.selected))
-	for i, name := range s.selected {
-		expressions[i] = s.dialect.expression(column(name))
-	}
-	list := "SELECT " + strings.Join(expressions, ", ") + " FROM " + table + " AS t"
-	order := fmt.Sprintf(" ORDER BY %s LIMIT %d", pair, s.def.Batch)
-	s.first = fmt.Sprintf("%s WHERE %s IS NOT NULL AND %s IS NOT NULL%s", list, column(cursor.name), column(key.name), order)
-	s.after = fmt.Sprintf("%s WHERE (%s) > (%s, %s)%s", list, pair, s.dialect.parameter(1, cursor), s.dialect.parameter(2, key), order)
-
-	return s.findUnreachable(ctx, table, cursor, key)
-}
-
-// findUnreachable looks for rows without cursor or key. On a large table
-// without index the answer may take too long; then it is left open.
-func (s *source) findUnreachable(ctx context.Context, table string, columns ...column) error {
-	s.unreachable = false
-	var without []string
-	for _, c := range columns {
-		if c.nullable {
-			without = append(without, quote(c.name)+" IS NULL")
-		}
-	}
-	if len(without) == 0 {
-		return nil
-	}
-	limited, cancel := context.WithTimeout(ctx, openTimeout/2)
-	defer cancel()
-	var one int
-	err := s.db.QueryRowContext(limited, "SELECT 1 FROM "+table+" WHERE "+strings.Join(without, " OR ")+" LIMIT 1").Scan(&one)
-	switch {
-	case err == nil:
-		s.unreachable = true
-	case errors.Is(err, sql.ErrNoRows):
-	case limited.Err() != nil && ctx.Err() == nil:
-		s.log.WarnContext(ctx, "not known whether rows lack cursor or key: looking for them took too long", slog.String("table", s.cfg.Table))
-	default:
-		return s.fault("looking for rows without cursor in", err)
-	}
+	s.table, s.order, s.position = table, table.order, at
+	s.heads, s.seen, s.turn, s.roundOver, s.lookedForAbsent, s.absent = nil, memory{}, 0, false, false, false
+	s.beginMarks(time.Now())
 	return nil
 }
 
 // Close ends the connection.
 func (s *source) Close(context.Context) error {
-	if s.db == nil {
+	if s.table == nil {
 		return nil
 	}
-	db := s.db
-	s.db = nil
-	return db.Close()
+	table := s.table
+	s.table = nil
+	return table.Close()
 }
 
-// Read runs one query in one read-only transaction.
+// Read takes turns: what is new, then the overlap when it is due, then a range
+// that is to be read again. So none of them keeps the others waiting.
 func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
-	if s.db == nil {
-		return connectors.Batch{}, fmt.Errorf("%w: %s is not open", connectors.ErrNotConnected, s.def.Name)
+	if s.table == nil {
+		return connectors.Batch{}, connectors.Away(connectors.FaultUnreachable, nil, "%s is not open", s.def.Name)
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	until, wait, err := s.observe(ctx)
 	if err != nil {
-		return connectors.Batch{}, s.fault("beginning to read", err)
+		return connectors.Batch{}, err
 	}
-	rows, last, err := s.query(ctx, tx)
-	if rerr := tx.Rollback(); err == nil && rerr != nil && !errors.Is(rerr, sql.ErrTxDone) {
-		err = rerr
+	s.duePass(time.Now())
+	for range 3 {
+		turn := s.turn
+		s.turn = (s.turn + 1) % 3
+		switch {
+		case turn == 0 && !wait:
+			if rows, more, err := s.live(ctx, until); err != nil || more {
+				return s.batch(rows, err)
+			}
+		case turn == 1 && s.position.Pass != nil:
+			return s.batch(s.overlap(ctx))
+		case turn == 2 && len(s.position.Rereads) > 0:
+			return s.batch(s.chunk(ctx))
+		}
 	}
+	s.turn, s.roundOver = 0, false
+	return connectors.Batch{}, s.caughtUp(ctx)
+}
+
+// live reads what is new, or the next rows of a round through the whole table,
+// of which it returns those that were not handed on as they are now. more is
+// false when nothing was left to read.
+func (s *source) live(ctx context.Context, until []string) (rows []connectors.Row, more bool, err error) {
+	if s.roundOver {
+		return nil, false, nil
+	}
+	rows, last, err := s.table.read(ctx, span{order: s.order, after: s.position.At, to: until}, s.def.Batch)
+	if err != nil {
+		return nil, false, err
+	}
+	more = len(rows) > 0
 	switch {
-	case err != nil:
-		return connectors.Batch{}, s.fault("reading", err)
-	case len(rows) > 0:
-	case s.unreachable:
-		return connectors.Batch{}, fmt.Errorf("%w: table %q has rows without %s or %s, which cannot be read; fill these columns or declare them NOT NULL",
-			connectors.ErrRefused, s.cfg.Table, s.cfg.Cursor, s.cfg.Key[0])
-	default:
-		return connectors.Batch{}, connectors.ErrCaughtUp
+	case s.cfg.Mode == connectors.Bulk:
+		s.position.At, s.roundOver = last, !more
+		rows = s.seen.news(rows)
+	case more:
+		s.position.At = last
+		if s.cfg.Overlap > 0 {
+			s.seen.add(rows)
+		}
 	}
-	encoded, err := json.Marshal(last)
+	return rows, more, nil
+}
+
+// batch completes a batch of rows that were just read.
+func (s *source) batch(rows []connectors.Row, err error) (connectors.Batch, error) {
+	if err != nil {
+		return connectors.Batch{}, err
+	}
+	encoded, err := json.Marshal(s.position)
 	if err != nil {
 		return connectors.Batch{}, fmt.Errorf("connectors: encode position: %w", err)
 	}
-	s.position = last
-	return connectors.Batch{Rows: rows, Position: encoded}, nil
+	return connectors.Batch{Rows: rows, Position: encoded, Columns: s.table.Columns()}, nil
 }
 
-func (s *source) query(ctx context.Context, tx *sql.Tx) (batch []connectors.Row, last *position, err error) {
-	if s.dialect.begin != "" {
-		if _, err := tx.ExecContext(ctx, s.dialect.begin); err != nil {
-			return nil, nil, err
+// caughtUp is ErrCaughtUp, unless there are rows that the order cannot reach.
+func (s *source) caughtUp(ctx context.Context) error {
+	if !s.lookedForAbsent {
+		s.lookedForAbsent = true
+		limited, cancel := context.WithTimeout(ctx, connectTimeout/2)
+		defer cancel()
+		rows, _, err := s.table.read(limited, span{order: s.order, absent: true}, 1)
+		switch {
+		case err == nil:
+			s.absent = len(rows) > 0
+		case limited.Err() != nil && ctx.Err() == nil:
+			s.log.WarnContext(ctx, "not known whether rows lack cursor or key: looking for them took too long", slog.String("table", s.cfg.Table))
+		default:
+			return err
 		}
 	}
-	query, args := s.first, []any(nil)
-	if s.position != nil {
-		query = s.after
-		for _, part := range []json.RawMessage{s.position.Cursor, s.position.Key} {
-			arg, err := parameter(part)
-			if err != nil {
-				return nil, nil, err
-			}
-			args = append(args, arg)
+	if s.absent {
+		return connectors.Refused(connectors.FaultKeyless, nil,
+			"table %q has rows without %s, which cannot be read; fill these columns and declare them NOT NULL",
+			s.cfg.Table, strings.Join(s.ordering(), " or "))
+	}
+	return connectors.ErrCaughtUp
+}
+
+// Reread queues a range of the key.
+func (s *source) Reread(_ context.Context, id string, r connectors.KeyRange) error {
+	if len(s.cfg.Key) == 0 {
+		return connectors.Refused(connectors.FaultDefinition, nil, "table %q is read by its cursor alone; name its key to read ranges of it again", s.cfg.Table)
+	}
+	for _, end := range [][]string{r.From, r.To} {
+		if end != nil && len(end) != len(s.cfg.Key) {
+			return connectors.Refused(connectors.FaultDefinition, nil, "the key of table %q is (%s); an end of a range has that many values, not %d",
+				s.cfg.Table, strings.Join(s.cfg.Key, ", "), len(end))
 		}
 	}
-	rows, err := tx.QueryContext(ctx, query, args...)
+	if !slices.ContainsFunc(s.position.Rereads, func(q request) bool { return q.ID == id }) {
+		s.position.Rereads = append(slices.Clone(s.position.Rereads), request{ID: id, Range: r})
+	}
+	return nil
+}
+
+// chunk reads on in the first of the ranges that are to be read again.
+func (s *source) chunk(ctx context.Context) ([]connectors.Row, error) {
+	first := s.position.Rereads[0]
+	rows, err := s.table.Chunk(ctx, first.Range, first.After, s.def.Batch)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	defer func() { _ = rows.Close() }()
-	cells := make([]any, len(s.selected))
-	targets := make([]any, len(cells))
-	for i := range cells {
-		targets[i] = &cells[i]
+	s.position.Rereads = slices.Clone(s.position.Rereads)
+	if len(rows) == 0 {
+		s.position.Rereads = s.position.Rereads[1:]
+	} else {
+		s.position.Rereads[0].After = rows[len(rows)-1].Key
+		s.seen.add(rows)
 	}
-	size := 0
-	for size < connectors.MaxBatchBytes && rows.Next() {
-		if err := rows.Scan(targets...); err != nil {
-			return nil, nil, err
-		}
-		row, err := s.row(cells)
-		if err != nil {
-			return nil, nil, err
-		}
-		batch = append(batch, row)
-		size += len(row.Raw)
-	}
-	if err := rows.Err(); err != nil || len(batch) == 0 {
-		return nil, nil, err
-	}
-	last = &position{} // the cells are still those of the last row
-	if last.Cursor, err = positionPart(cells[s.cursor]); err != nil {
-		return nil, nil, fmt.Errorf("column %q: %w", s.cfg.Cursor, err)
-	}
-	if last.Key, err = positionPart(cells[s.key]); err != nil {
-		return nil, nil, fmt.Errorf("column %q: %w", s.cfg.Key[0], err)
-	}
-	return batch, last, nil
+	return rows, nil
 }
 
-func (s *source) row(cells []any) (connectors.Row, error) {
-	values := make([]connectors.Value, len(cells))
-	size := 0
-	for i, cell := range cells {
-		var err error
-		if values[i], err = text(cell); err != nil {
-			return connectors.Row{}, fmt.Errorf("column %q: %w", s.selected[i], err)
-		}
-		size += len(values[i].Text) + len(s.selected[i]) + 8
+// Scan reads the rows of a range of the key on a connection of its own.
+func (s *source) Scan(ctx context.Context, r connectors.KeyRange, yield func([]connectors.Row) error) error {
+	if len(s.cfg.Key) == 0 && (r.From != nil || r.To != nil) {
+		return connectors.Refused(connectors.FaultDefinition, nil, "table %q is read by its cursor alone; name its key to read ranges of it", s.cfg.Table)
 	}
-	row := connectors.Row{
-		Values: values[:s.mapped],
-		Raw:    connectors.RawJSON(make([]byte, 0, size), s.selected, values),
-		Origin: s.cfg.Table + ":" + values[s.key].Text,
-	}
-	if len(row.Raw) > connectors.MaxRowBytes {
-		row.Values, row.Raw = nil, bytes.Clone(row.Raw[:rawHead])
-		row.Rejection = &exchange.Rejection{
-			Rule:   exchange.RuleMalformed,
-			Detail: fmt.Sprintf("the row is longer than %d bytes; only its first %d are kept", connectors.MaxRowBytes, rawHead),
-		}
-	}
-	return row, nil
-}
-
-// text is the text of a cell. PostgreSQL sends text for everything; SQLite has
-// five types of value, and its floats are written with the digits that give
-// the same float again.
-func text(cell any) (connectors.Value, error) {
-	switch v := cell.(type) {
-	case nil:
-		return connectors.Value{Null: true}, nil
-	case string:
-		return connectors.Value{Text: v}, nil
-	case int64:
-		return connectors.Value{Text: strconv.FormatInt(v, 10)}, nil
-	case float64:
-		format := byte('f')
-		if abs := math.Abs(v); abs >= 1e21 || abs != 0 && abs < 1e-6 {
-			format = 'e'
-		}
-		return connectors.Value{Text: strconv.FormatFloat(v, format, -1, 64)}, nil
-	case []byte:
-		return connectors.Value{Text: `\x` + hex.EncodeToString(v)}, nil
-	}
-	return connectors.Value{}, fmt.Errorf("unexpected value of type %T", cell)
-}
-
-// positionPart encodes a cursor or key.
-func positionPart(cell any) (json.RawMessage, error) {
-	switch v := cell.(type) {
-	case string:
-		if !utf8.ValidString(v) {
-			return nil, fmt.Errorf("%w: a value is not UTF-8", connectors.ErrRefused)
-		}
-		return json.Marshal(v)
-	case int64:
-		return strconv.AppendInt(nil, v, 10), nil
-	}
-	return nil, fmt.Errorf("%w: a value of type %T cannot be compared exactly; use a timestamp or an integer as cursor and key",
-		connectors.ErrRefused, cell)
-}
-
-// parameter decodes what positionPart encoded.
-func parameter(part json.RawMessage) (any, error) {
-	if len(part) > 0 && part[0] == '"' {
-		var text string
-		err := json.Unmarshal(part, &text)
-		return text, err
-	}
-	return strconv.ParseInt(string(part), 10, 64)
-}
-
-// fault says whether the database is away or does not agree with the definition.
-func (s *source) fault(doing string, err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, connectors.ErrRefused) {
+	table, err := s.open(ctx)
+	if err != nil {
 		return err
 	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		switch {
-		case pg.Code == "57014":
-			return fmt.Errorf("%w: %s table %q took too long; it needs an index on (%s, %s): %w",
-				connectors.ErrNotConnected, doing, s.cfg.Table, s.cfg.Cursor, s.cfg.Key[0], err)
-		case strings.HasPrefix(pg.Code, "42"), strings.HasPrefix(pg.Code, "28"), strings.HasPrefix(pg.Code, "3D"), strings.HasPrefix(pg.Code, "22"):
-			return fmt.Errorf("%w: %s table %q: %w", connectors.ErrRefused, doing, s.cfg.Table, err)
+	defer func() { _ = table.Close() }()
+	what := span{order: table.keyOrder(), from: r.From, to: r.To}
+	if len(what.order) == 0 {
+		what.order = table.order
+	}
+	for {
+		rows, last, err := table.read(ctx, what, s.def.Batch)
+		if err != nil || len(rows) == 0 {
+			return err
 		}
+		if err := yield(rows); err != nil {
+			return err
+		}
+		what.after = last
 	}
-	return fmt.Errorf("%w: %s table %q: %w", connectors.ErrNotConnected, doing, s.cfg.Table, err)
-}
-
-// listed names tables or columns in a message, at most 40 of them.
-func listed(names []string) string {
-	more := ""
-	if len(names) > 40 {
-		names, more = names[:40], " and more"
-	}
-	quoted := make([]string, len(names))
-	for i, name := range names {
-		quoted[i] = strconv.Quote(name)
-	}
-	return strings.Join(quoted, ", ") + more
 }

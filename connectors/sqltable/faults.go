@@ -1,0 +1,60 @@
+package sqltable
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+
+	"github.com/onewindow/onewindow/connectors"
+)
+
+// fault says in words for its owner what an error of the database means.
+func (t *Table) fault(ctx context.Context, doing string, err error) error {
+	var known *connectors.Fault
+	switch {
+	case errors.As(err, &known), errors.Is(err, errEnough):
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	code := t.dialect.classify(err)
+	if errors.Is(err, context.DeadlineExceeded) && doing != "connecting to" {
+		code = connectors.FaultSlow
+	}
+	table, file := t.cfg.Table, filepath.Base(t.cfg.DSNFile)
+	switch code {
+	case connectors.FaultCredentials:
+		return connectors.Refused(code, err, "the database does not accept the user or the password in dsn_file %q; correct them there", file)
+	case connectors.FaultRight:
+		return connectors.Refused(code, err, "%s table %q is not allowed; grant SELECT on it to the user of dsn_file %q", doing, table, file)
+	case connectors.FaultTable:
+		if doing == "connecting to" {
+			return connectors.Refused(code, err, "there is no database as dsn_file %q names it; correct its name there", file)
+		}
+		return connectors.Refused(code, err, "table %q is not there, or no longer; restore it or correct its name", table)
+	case connectors.FaultColumn:
+		return connectors.Refused(code, err, "%s table %q failed: a column is not there, no longer, or of a type that cannot be used so", doing, table)
+	case connectors.FaultDefinition:
+		return connectors.Refused(code, err, "%s table %q failed: the database does not understand the query", doing, table)
+	case connectors.FaultSlow:
+		return connectors.Away(code, err, "%s table %q took longer than %s; create an index on (%s), or raise limits.query_time",
+			doing, table, t.cfg.Limits.QueryTime, strings.Join(t.orderNames(), ", "))
+	case connectors.FaultBusy:
+		return connectors.Away(code, err, "%s table %q: the database is too busy, or the table is locked", doing, table)
+	}
+	return connectors.Away(connectors.FaultUnreachable, err, "%s table %q: the database does not answer", doing, table)
+}
+
+func (t *Table) orderNames() []string {
+	names := make([]string, len(t.order))
+	for i, c := range t.order {
+		names[i] = t.selected[c]
+	}
+	return names
+}
+
+// wrongURL shows the form of the URL, and nothing of what is there, which may hold a password.
+func wrongURL(cfg TableConfig, form string) error {
+	return connectors.Refused(connectors.FaultSecret, nil, "dsn_file %q must hold a URL of the form %s", filepath.Base(cfg.DSNFile), form)
+}

@@ -1,0 +1,130 @@
+package sqltable
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+)
+
+// sqlEngine is a connection of package database/sql.
+type sqlEngine struct {
+	db   *sql.DB
+	conn *sql.Conn
+	// begin is a statement; empty for a transaction of the driver.
+	begin string
+	// raw says that the driver gives the bytes of the text protocol; otherwise convert makes texts of its values.
+	raw     bool
+	convert func(dst []byte, value any) ([]byte, error)
+	// catalogue lists the columns, columnOf reads a row of it; list names what can be read.
+	catalogue string
+	columnOf  func(cells [][]byte) column
+	list      string
+}
+
+func (e *sqlEngine) close() {
+	if e.conn != nil {
+		_ = e.conn.Close() // the server notices
+	}
+	_ = e.db.Close()
+}
+
+func (e *sqlEngine) describe(ctx context.Context) ([]column, error) {
+	var columns []column
+	err := e.query(ctx, e.conn, statement{text: e.catalogue}, func(cells [][]byte) error {
+		columns = append(columns, e.columnOf(cells))
+		return nil
+	})
+	return columns, err
+}
+
+func (e *sqlEngine) tables(ctx context.Context) ([]string, error) {
+	var names []string
+	err := e.query(ctx, e.conn, statement{text: e.list}, func(cells [][]byte) error {
+		names = append(names, string(cells[0]))
+		return nil
+	})
+	return names, err
+}
+
+// querier is a connection or a transaction on it.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// read asks for the columns after the rows: the lock that reading the rows took
+// keeps anybody from changing them in between.
+func (e *sqlEngine) read(ctx context.Context, query statement, yield func([][]byte) error) (columns []column, err error) {
+	var within querier = e.conn
+	end := func() error { _, err := e.conn.ExecContext(ctx, "COMMIT"); return err }
+	if e.begin != "" {
+		if _, err := e.conn.ExecContext(ctx, e.begin); err != nil {
+			return nil, err
+		}
+	} else {
+		tx, err := e.conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			return nil, err
+		}
+		within, end = tx, tx.Rollback
+	}
+	if err := e.query(ctx, within, query, yield); err != nil {
+		if e.begin == "" {
+			_ = end() // the connection is given up
+		}
+		return nil, err
+	}
+	err = e.query(ctx, within, statement{text: e.catalogue}, func(cells [][]byte) error {
+		columns = append(columns, e.columnOf(cells))
+		return nil
+	})
+	return columns, errors.Join(err, end())
+}
+
+// query gives the cells of each row to yield, which must not keep them. The
+// context ends with it, so that a driver does not read to the end what nobody wants.
+func (e *sqlEngine) query(ctx context.Context, within querier, q statement, yield func([][]byte) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	rows, err := within.QueryContext(ctx, q.text, q.args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	names, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	cells, targets := make([][]byte, len(names)), make([]any, len(names))
+	raw, values := make([]sql.RawBytes, len(names)), make([]any, len(names))
+	for i := range names {
+		if targets[i] = &values[i]; e.raw {
+			targets[i] = &raw[i]
+		}
+	}
+	var buffer []byte
+	for rows.Next() {
+		if err := rows.Scan(targets...); err != nil {
+			return err
+		}
+		buffer = buffer[:0]
+		for i := range cells {
+			switch {
+			case e.raw:
+				cells[i] = raw[i]
+			case values[i] == nil:
+				cells[i] = nil
+			default:
+				start := len(buffer)
+				if buffer, err = e.convert(buffer, values[i]); err != nil {
+					return err
+				}
+				cells[i] = buffer[start:len(buffer):len(buffer)]
+			}
+		}
+		if err := yield(cells); err != nil {
+			cancel()
+			return err
+		}
+	}
+	return rows.Err()
+}
