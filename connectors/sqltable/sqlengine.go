@@ -19,6 +19,8 @@ type sqlEngine struct {
 	catalogue string
 	columnOf  func(cells [][]byte) column
 	list      string
+	// place is found with the rows, if not nil.
+	place *logPlace
 }
 
 func (e *sqlEngine) close() {
@@ -67,6 +69,14 @@ func (e *sqlEngine) read(ctx context.Context, query statement, yield func([][]by
 		}
 		within, end = tx, tx.Rollback
 	}
+	if e.place != nil {
+		query.text += e.place.locking
+		if !e.place.last {
+			if err := e.place.find(ctx, e); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if err := e.query(ctx, within, query, yield); err != nil {
 		if e.begin == "" {
 			_ = end() // the connection is given up
@@ -77,7 +87,11 @@ func (e *sqlEngine) read(ctx context.Context, query statement, yield func([][]by
 		columns = append(columns, e.columnOf(cells))
 		return nil
 	})
-	return columns, errors.Join(err, end())
+	err = errors.Join(err, end())
+	if err == nil && e.place != nil && e.place.last {
+		err = e.place.find(ctx, e)
+	}
+	return columns, err
 }
 
 // query gives the cells of each row to yield, which must not keep them. The
