@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
@@ -75,6 +77,15 @@ func startDump(ctx context.Context, conn *client.Conn, serverID uint32, from pla
 			return nil, err
 		}
 	}
+	// The first event says which file this is; whether it has a checksum is said only in the next one.
+	checksum, err := conn.Execute("SELECT @@global.binlog_checksum")
+	if err != nil {
+		return nil, err
+	}
+	kind, err := checksum.GetString(0, 0)
+	if err != nil {
+		return nil, err
+	}
 	command := make([]byte, 4, 32)
 	command = append(command, mysql.COM_BINLOG_DUMP)
 	command = binary.LittleEndian.AppendUint32(command, uint32(from.Offset)) //nolint:gosec // checked by the caller
@@ -86,7 +97,7 @@ func startDump(ctx context.Context, conn *client.Conn, serverID uint32, from pla
 		return nil, err
 	}
 	d := &dump{
-		conn: conn, parser: replication.NewBinlogParser(), at: from, sequence: 1,
+		conn: conn, parser: replication.NewBinlogParser(), at: from, sequence: 1, checksum: strings.EqualFold(kind, "CRC32"),
 		// The server has nothing more to say on this connection than what it was asked for last, so its own buffer is empty.
 		reader:   bufio.NewReaderSize(conn.Conn.Conn, 64<<10),
 		patience: max(3*heartbeat, 5*time.Second),
@@ -215,7 +226,7 @@ func (d *dump) parse(packet []byte) (e *event, err error) {
 	e.cut = int64(len(packet)) < int64(e.EventSize)
 	e.body = packet[replication.EventHeaderSize:]
 	switch e.EventType {
-	case replication.FORMAT_DESCRIPTION_EVENT, replication.ROTATE_EVENT, replication.TABLE_MAP_EVENT,
+	case replication.FORMAT_DESCRIPTION_EVENT, replication.TABLE_MAP_EVENT,
 		replication.QUERY_EVENT, replication.MARIADB_QUERY_COMPRESSED_EVENT:
 		if e.cut && e.EventType != replication.QUERY_EVENT {
 			return nil, connectors.Away(connectors.FaultUnclassified, nil, "an event of the binlog near %s is too long", d.at)
@@ -238,6 +249,11 @@ func (d *dump) parse(packet []byte) (e *event, err error) {
 				err = replication.ErrChecksumMismatch
 			}
 			e.body = packet[replication.EventHeaderSize:end]
+		}
+		if e.EventType == replication.ROTATE_EVENT && err == nil {
+			rotate := &replication.RotateEvent{}
+			err = rotate.Decode(bytes.Clone(e.body))
+			e.parsed = rotate
 		}
 	}
 	if err != nil {

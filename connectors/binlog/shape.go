@@ -186,8 +186,8 @@ type logColumn struct {
 type plan struct {
 	types    []byte
 	metadata []uint16
-	columns []logColumn
-	scratch []byte
+	columns  []logColumn
+	scratch  []byte
 	// cells are those of the row read last.
 	cells [][]byte
 }

@@ -58,7 +58,7 @@ func (s *source) restart() {
 	} else {
 		rereads = append(rereads, reread{})
 	}
-	s.position.Rereads = rereads
+	s.position.Rereads, s.seen = rereads, newSeen()
 }
 
 // reread reads or hands on a chunk, between two transactions. rows are those of
@@ -126,7 +126,7 @@ func (s *source) handChunk() (connectors.Batch, error) {
 	at := time.UnixMicro(s.position.Clock + 1).UTC()
 	rows := make([]connectors.Row, 0, len(s.chunk.rows))
 	for _, row := range s.chunk.rows {
-		if !s.chunk.touched[joined(row.Key)] {
+		if !s.chunk.touched[joined(row.Key)] && (s.position.Rereads[0].ID != "" || !s.seen.has(row.Key)) {
 			row.ChangedAt = at
 			rows = append(rows, row)
 		}
@@ -135,6 +135,9 @@ func (s *source) handChunk() (connectors.Batch, error) {
 	if n := len(s.chunk.rows); n > 0 {
 		rereads[0].After = s.chunk.rows[n-1].Key
 	} else {
+		if rereads[0].ID == "" {
+			s.seen = nil
+		}
 		rereads = rereads[1:]
 	}
 	s.position.Rereads = rereads

@@ -52,6 +52,8 @@ type source struct {
 	event *rowsEvent
 	queue []connectors.Row
 	chunk *chunk
+	// seen is set while all of the table is to be read.
+	seen *seen
 
 	// fresh says that the position must be saved before any row is handed on, so that what follows is the same when it is repeated.
 	fresh bool
@@ -134,6 +136,9 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) error {
 	}
 	if err = s.lost(ctx, from, columns); err == nil {
 		s.position, s.skip = *from, from.Done
+		if slices.ContainsFunc(from.Rereads, func(r reread) bool { return r.ID == "" }) {
+			s.seen = newSeen()
+		}
 		err = s.follow(ctx)
 	}
 	return s.remember(err)
@@ -241,7 +246,7 @@ func (s *source) begin(ctx context.Context, before *position, columns []column) 
 		return s.fault(ctx, "asking for the time", err)
 	}
 	s.position = position{place: end, Clock: now, Columns: columns, Rereads: []reread{{}}}
-	s.fresh, s.skip, s.gap = true, 0, before != nil
+	s.fresh, s.skip, s.gap, s.seen = true, 0, before != nil, newSeen()
 	if before != nil {
 		s.position.Clock = max(now, before.Clock+2)
 		for _, r := range before.Rereads {
@@ -281,7 +286,9 @@ func (s *source) follow(ctx context.Context) error {
 
 func (s *source) limit() time.Duration { return cmp.Or(s.def.Limits.QueryTime, time.Minute) }
 
-func (s *source) heartbeat() time.Duration { return min(max(s.cfg.Heartbeat, time.Second), 10*time.Second) }
+func (s *source) heartbeat() time.Duration {
+	return min(max(s.cfg.Heartbeat, time.Second), 10*time.Second)
+}
 
 // Close ends the connections.
 func (s *source) Close(context.Context) error {

@@ -104,7 +104,9 @@ func (s *source) read(ctx context.Context) (connectors.Batch, error) {
 }
 
 // between says whether the log is between two transactions.
-func (s *source) between() bool { return !s.group.open && s.event == nil && len(s.queue) == 0 && !s.stale }
+func (s *source) between() bool {
+	return !s.group.open && s.event == nil && len(s.queue) == 0 && !s.stale
+}
 
 // overdue says whether the position should be saved although there was nothing
 // to hand on, so that it does not fall behind what the server keeps.
@@ -309,6 +311,7 @@ func (s *source) enqueue(r *rowsEvent, cells [][]byte, operation exchange.Operat
 	row.ChangedAt = time.UnixMicro(r.time)
 	row.Origin = fmt.Sprintf("%s+%d", s.group.start, s.group.changes)
 	s.chunk.touch(row.Key)
+	s.seen.add(row.Key)
 	s.queue = append(s.queue, row)
 	return nil
 }
