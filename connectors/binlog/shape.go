@@ -78,13 +78,17 @@ func (c column) members() ([][]byte, error) {
 		var name []byte
 		i := 1
 		for ; i < len(inside); i++ {
-			if inside[i] == '\'' {
-				if i+1 >= len(inside) || inside[i+1] != '\'' {
-					break
-				}
-				i++
+			b := inside[i]
+			if b == '\'' && (i+1 >= len(inside) || inside[i+1] != '\'') {
+				break
 			}
-			name = append(name, inside[i])
+			if b == '\'' || b == '\\' && i+1 < len(inside) {
+				i++
+				if b = inside[i]; inside[i-1] == '\\' {
+					b = unescaped(b)
+				}
+			}
+			name = append(name, b)
 		}
 		if encode != nil {
 			var err error
@@ -99,6 +103,19 @@ func (c column) members() ([][]byte, error) {
 		inside = strings.TrimPrefix(inside[min(i+1, len(inside)):], ",")
 	}
 	return all, nil
+}
+
+// unescaped is what a letter behind a backslash stands for.
+func unescaped(b byte) byte {
+	switch b {
+	case '0':
+		return 0
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	}
+	return b
 }
 
 // logged says as which types a column may be logged; nil for any.

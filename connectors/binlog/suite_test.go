@@ -26,7 +26,11 @@ func TestSuite(t *testing.T) {
 func TestSuiteOfLog(t *testing.T) {
 	connectortest.Run(t, func(t *testing.T) connectortest.System {
 		s := system(t, "mariadb")
-		batches := readAll(t, opened(t, s.Definition, nil))
+		src := opened(t, s.Definition, nil)
+		batches := readAll(t, src)
+		if err := src.Close(t.Context()); err != nil { // two of one number are not allowed
+			t.Fatal(err)
+		}
 		construct := s.Construct
 		s.Construct = func(def connectors.Definition, logger *slog.Logger) (connectors.Source, error) {
 			src, err := construct(def, logger)
@@ -60,7 +64,7 @@ func system(t *testing.T, driver string) connectortest.System {
 	def.Map = connectortest.Mapping()
 	def.Log.Driver, def.Log.DSNFile, def.Log.Charset = driver, secret(t, through.String()), "gbk"
 	return connectortest.System{
-		Definition: def, Construct: New, Cut: func(*testing.T) func() { return proxy.cut() },
+		Definition: def, Construct: New, Log: true, Cut: func(*testing.T) func() { return proxy.cut() },
 		Append: func(t *testing.T, rows []connectortest.Row) {
 			for _, r := range rows {
 				name, err := simplifiedchinese.GBK.NewEncoder().Bytes([]byte(r.Name))

@@ -190,7 +190,8 @@ func appendPadded(dst []byte, n uint64, digits int) []byte {
 
 // appendFloat writes a FLOAT or DOUBLE without declared decimals as the server
 // does: at most so many significant digits (-1 for as many as tell the value
-// apart), an exponent only when the point is more than 15 places away.
+// apart), an exponent only when the point is more than 15 places away and
+// there are no digits behind it.
 func appendFloat(dst []byte, value float64, digits int) []byte {
 	if value == 0 {
 		if math.Signbit(value) {
@@ -220,7 +221,7 @@ func appendFloat(dst []byte, value float64, digits int) []byte {
 		figures = figures[:len(figures)-1]
 	}
 	switch point := exponent + 1; {
-	case point > 15 || point < -14:
+	case point > 15 && len(figures) <= point || point < -14:
 		dst = append(dst, figures[0])
 		if len(figures) > 1 {
 			dst = append(append(dst, '.'), figures[1:]...)
