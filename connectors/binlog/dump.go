@@ -70,8 +70,9 @@ func startDump(ctx context.Context, conn *client.Conn, serverID uint32, from pla
 		"SET @mariadb_slave_capability = 4",
 		fmt.Sprintf("SET @master_heartbeat_period = %d", heartbeat.Nanoseconds()),
 		fmt.Sprintf("SET @source_heartbeat_period = %d", heartbeat.Nanoseconds()),
-		// While the exchange is slow we do not read; the server must not cut us off for it.
-		"SET SESSION net_write_timeout = 3600",
+		// While the exchange is slow we do not read, and the server must not cut us off at once for it. But if our
+		// machine dies, the server does not serve us again under the same number before this has passed.
+		"SET SESSION net_write_timeout = 120",
 	} {
 		if _, err := conn.Execute(statement); err != nil {
 			return nil, err

@@ -212,8 +212,12 @@ func (p *proxy) serve() {
 			}
 		} else {
 			p.conns = append(p.conns, client, server)
-			go func() { _, _ = io.Copy(server, client) }()
-			go func() { _, _ = io.Copy(client, server) }()
+			for _, pair := range [][2]net.Conn{{server, client}, {client, server}} {
+				go func() { // each side sees that the other one has gone
+					_, _ = io.Copy(pair[0], pair[1])
+					_, _ = pair[0].Close(), pair[1].Close()
+				}()
+			}
 		}
 		p.mu.Unlock()
 	}
