@@ -212,6 +212,9 @@ type plan struct {
 // newPlan compares a table map with the columns of the table. selected are the
 // columns wanted, in the order of the cells. The error says what does not fit.
 func newPlan(m *replication.TableMapEvent, columns []column, selected []string) (*plan, error) {
+	if m.ColumnName != nil {
+		columns = byName(m, columns)
+	}
 	if int(m.ColumnCount) != len(columns) { //nolint:gosec // at most 4096
 		return nil, fmt.Errorf("a row in the log has %d columns, the table has %d", m.ColumnCount, len(columns))
 	}
@@ -219,11 +222,12 @@ func newPlan(m *replication.TableMapEvent, columns []column, selected []string) 
 	for i, c := range columns {
 		l := logColumn{column: c, target: slices.Index(selected, c.Name), unsigned: c.is("unsigned"), digits: -1}
 		l.real, l.length = realType(m.ColumnType[i], m.ColumnMeta[i])
+		if c.Type == "" { // a column that is no longer there
+			p.columns[i] = l
+			continue
+		}
 		if allowed := c.logged(); allowed != nil && !slices.Contains(allowed, l.real) {
 			return nil, fmt.Errorf("column %q is %s, but the log has another type (%d)", c.Name, c.Type, l.real)
-		}
-		if m.ColumnName != nil && string(m.ColumnName[i]) != c.Name {
-			return nil, fmt.Errorf("the log has a column %q where the table has %q", m.ColumnName[i], c.Name)
 		}
 		if known, nullable := m.Nullable(i); known && nullable != c.Nullable {
 			return nil, fmt.Errorf("column %q may be null in the log and not in the table, or the other way round", c.Name)
@@ -234,6 +238,19 @@ func newPlan(m *replication.TableMapEvent, columns []column, selected []string) 
 		p.columns[i] = l
 	}
 	return p, nil
+}
+
+// byName puts the columns into the order of a table map that tells their names
+// (binlog_row_metadata=FULL). Of those that are no longer there only the name is known.
+func byName(m *replication.TableMapEvent, columns []column) []column {
+	ordered := make([]column, len(m.ColumnName))
+	for i, name := range m.ColumnName {
+		ordered[i].Name = string(name)
+		if k := slices.IndexFunc(columns, func(c column) bool { return c.Name == string(name) }); k >= 0 {
+			ordered[i] = columns[k]
+		}
+	}
+	return ordered
 }
 
 // sameAs says whether the plan is for rows as a table map describes them.

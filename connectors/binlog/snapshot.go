@@ -142,7 +142,7 @@ func (s *source) handChunk() (connectors.Batch, error) {
 	}
 	s.position.Rereads = rereads
 	s.chunk = nil
-	if len(rereads) == 0 {
+	if len(rereads) == 0 && s.table != nil {
 		_ = s.table.Close()
 		s.table = nil
 	}

@@ -103,8 +103,10 @@ func fillTraps(t *testing.T, db department, table string, first int) {
 	for _, trap := range traps {
 		columns = append(columns, trap.name+" "+trap.kind)
 	}
-	statements := []string{"SET sql_mode = 'ALLOW_INVALID_DATES', time_zone = '+00:00', NAMES utf8mb4",
-		"CREATE TABLE IF NOT EXISTS " + table + " (id INT PRIMARY KEY, " + strings.Join(columns, ", ") + ") ROW_FORMAT=DYNAMIC"}
+	statements := []string{
+		"SET sql_mode = 'ALLOW_INVALID_DATES', time_zone = '+00:00', NAMES utf8mb4",
+		"CREATE TABLE IF NOT EXISTS " + table + " (id INT PRIMARY KEY, " + strings.Join(columns, ", ") + ") ROW_FORMAT=DYNAMIC",
+	}
 	for i := range 3 {
 		values := []string{fmt.Sprint(first + i)}
 		for _, trap := range traps {

@@ -78,6 +78,7 @@ func mysqlSession(ctx context.Context, e *sqlEngine, cfg TableConfig) error {
 	if cfg.LogPlace {
 		e.place = newLogPlace(cfg.Driver, version)
 		e.begin, isolation = e.place.begin, "ISOLATION LEVEL "+e.place.isolation+", "
+		limit += ", innodb_lock_wait_timeout = 5"
 	}
 	for _, set := range []string{
 		// ALLOW_INVALID_DATES so that any date that is there can be compared; nothing else that changes what is read.
