@@ -57,7 +57,7 @@ func (c *control) query(ctx context.Context, limit time.Duration, statement stri
 			if err != nil {
 				return nil, fmt.Errorf("column %s: %w", field.Name, err)
 			}
-			rows[i][strings.ToLower(string(field.Name))] = text
+			rows[i][strings.ToLower(string(field.Name))] = strings.Clone(text) // the result's memory is used again
 		}
 	}
 	return rows, nil

@@ -70,14 +70,17 @@ func (s *source) streamFault(ctx context.Context, err error) error {
 				"run SET GLOBAL max_allowed_packet = 1073741824")
 		}
 		return s.purged(s.position.place)
-	case errConnectionKilled:
+	case errSameNumber, errConnectionKilled:
 		return s.usedTwice(my)
 	}
 	return s.fault(ctx, "reading the binlog", err)
 }
 
-// errConnectionKilled is how MariaDB ends a replica when another one comes with the same number.
-const errConnectionKilled = 1927
+// How MariaDB ends a replica when another one comes with the same number.
+const (
+	errSameNumber       = 4052
+	errConnectionKilled = 1927
+)
 
 func (s *source) usedTwice(cause error) error {
 	return connectors.Away(connectors.FaultBusy, cause,
