@@ -131,6 +131,30 @@ func (c *control) describe(ctx context.Context, limit time.Duration, schema, tab
 	return columns, nil
 }
 
+// parents lists the tables by whose changes foreign keys (ON … CASCADE, SET
+// NULL) change a table, directly or through others; such changes are not in the binlog.
+func (c *control) parents(ctx context.Context, limit time.Duration, schema, table string) (map[string]bool, error) {
+	found := map[string]bool{}
+	for open := [][2]string{{schema, table}}; len(open) > 0; open = open[1:] {
+		rows, err := c.query(ctx, limit, `SELECT k.referenced_table_schema AS s, k.referenced_table_name AS t
+			FROM information_schema.referential_constraints r JOIN information_schema.key_column_usage k
+				ON k.constraint_schema = r.constraint_schema AND k.constraint_name = r.constraint_name AND k.table_name = r.table_name
+			WHERE r.constraint_schema = `+quoteText(open[0][0])+` AND r.table_name = `+quoteText(open[0][1])+`
+				AND k.table_schema = `+quoteText(open[0][0])+` AND k.table_name = `+quoteText(open[0][1])+`
+				AND (r.delete_rule NOT IN ('RESTRICT', 'NO ACTION') OR r.update_rule NOT IN ('RESTRICT', 'NO ACTION'))`)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			if name := row["s"] + "." + row["t"]; !found[name] {
+				found[name] = true
+				open = append(open, [2]string{row["s"], row["t"]})
+			}
+		}
+	}
+	return found, nil
+}
+
 // now is the server's time, in microseconds, without the fraction of a second, which events do not have either.
 func (c *control) now(ctx context.Context, limit time.Duration) (int64, error) {
 	rows, err := c.query(ctx, limit, "SELECT UNIX_TIMESTAMP() AS now")

@@ -172,7 +172,6 @@ func (d *dump) broken(ctx context.Context, err error) error {
 
 // packet reads one packet, of a long one only the head; it reports what the server says instead of events.
 func (d *dump) packet() ([]byte, error) {
-	_ = d.conn.SetReadDeadline(time.Now().Add(packetTime))
 	d.scratch = d.scratch[:0]
 	if cap(d.scratch) > 1<<20 {
 		d.scratch = nil // one long event must not stay in memory for good

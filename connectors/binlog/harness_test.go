@@ -104,7 +104,7 @@ func (d department) definition(t testing.TB, table string, columns ...string) co
 	def := connectortest.Definition(connectors.KindLog)
 	def.Log = &connectors.Log{
 		Driver: "mariadb", DSNFile: secret(t, d.url.String()), Table: table, Key: []string{columns[0]},
-		ServerID: 1_000_000 + serverIDs.Add(1) + uint32(os.Getpid())<<8, Heartbeat: 10 * time.Second, //nolint:gosec // some number
+		ServerID: 1_000_000 + serverIDs.Add(1) + uint32(os.Getpid())<<8, Heartbeat: 10 * time.Second,
 	}
 	def.Map = connectors.Mapping{Key: []string{columns[0]}, EventTime: columns[0], Timezone: time.UTC}
 	for _, c := range columns {

@@ -91,7 +91,7 @@ func parseRows(e *event) (*rowsEvent, error) {
 	if count > maxColumns {
 		return nil, errShort
 	}
-	r.columns = int(count) //nolint:gosec // just checked
+	r.columns = int(count)
 	r.present = take((r.columns + 7) / 8)
 	r.after = r.present
 	if r.kind == updated {
@@ -148,7 +148,7 @@ func (r *rowsEvent) image(p *plan, present []byte) error {
 			here++
 		}
 	}
-	if len(r.rest) < (here+7)/8 {
+	if here == 0 || len(r.rest) < (here+7)/8 {
 		return errShort
 	}
 	nulls, rest := r.rest[:(here+7)/8], r.rest[(here+7)/8:]

@@ -31,7 +31,7 @@ func newServer(t *testing.T, options ...string) string {
 		}
 		t.Skip("mariadbd is not installed")
 	}
-	dir, err := os.MkdirTemp("", "binlog-server") // the folder of the test is closed to others
+	dir, err := os.MkdirTemp("", "binlog-server") //nolint:usetesting // the test's own folder is closed to the user of the server
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func newServer(t *testing.T, options ...string) string {
 		if err := os.Chown(dir, uid, gid); err != nil {
 			t.Fatal(err)
 		}
-		as.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} //nolint:gosec // small numbers
+		as.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
 	run := func(name string, args ...string) *exec.Cmd {
 		command := exec.CommandContext(t.Context(), name, args...)
@@ -97,6 +97,7 @@ func TestOwnServer(t *testing.T) {
 	t.Run("rotated", func(t *testing.T) { testRotated(t, address) })
 	t.Run("compressed", func(t *testing.T) { testCompressed(t, address) })
 	t.Run("names in the log", func(t *testing.T) { testFullMetadata(t, address) })
+	t.Run("long rows", func(t *testing.T) { testLongRows(t, address) })
 	t.Run("settings", func(t *testing.T) { testSettings(t, address) })
 	t.Run("rights", func(t *testing.T) { testRights(t, address) })
 	t.Run("number used twice", func(t *testing.T) { testUsedTwice(t, address) })
@@ -128,26 +129,34 @@ func testPurged(t *testing.T, address string) {
 	closed(t, src)
 	db.run(t, "INSERT INTO people VALUES (2,'b')")
 	db.run(t, "FLUSH BINARY LOGS")
-	for n := 0; n != 1; { // a file is kept while the server still sends it
-		rows, err := db.QueryContext(t.Context(), "SHOW BINARY LOGS")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var last, size string
-		for n = 0; rows.Next(); n++ {
-			if err := rows.Scan(&last, &size); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			t.Fatal(err)
-		}
-		db.run(t, "PURGE BINARY LOGS TO '"+last+"'")
+	for files := binlogs(t, db); len(files) > 1; files = binlogs(t, db) { // a file is kept while the server still sends it
+		db.run(t, "PURGE BINARY LOGS TO '"+files[len(files)-1]+"'")
 	}
 	if err := src.Open(t.Context(), position); code(t, err) != connectors.FaultLogPurged {
 		t.Fatalf("a purged binlog gave %v", err)
 	}
 	recovered(t, src, position, 2)
+}
+
+// binlogs lists the files of the binlog.
+func binlogs(t *testing.T, db department) (files []string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "SHOW BINARY LOGS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var file, size string
+		if err := rows.Scan(&file, &size); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
 
 func testReset(t *testing.T, address string) {
@@ -232,6 +241,37 @@ func testFullMetadata(t *testing.T, address string) {
 	got.apply(t, rowsOf(readAll(t, src)))
 	if len(got.text) == 0 || got.text["3"] != "c" {
 		t.Errorf("rows %v", got.text)
+	}
+}
+
+// testLongRows has rows that are too long for a record, for an event as it is
+// kept, and one of which only a column that nobody wants is long.
+func testLongRows(t *testing.T, address string) {
+	db, src, _ := followed(t, address)
+	db.run(t, "ALTER TABLE people MODIFY name LONGTEXT, ADD COLUMN photo LONGBLOB")
+	db.run(t, "SET GLOBAL max_allowed_packet = 67108864")
+	other := databaseOf(t, db)
+	other.run(t, "INSERT INTO people VALUES (2, REPEAT('张', 700000), NULL)")
+	other.run(t, "INSERT INTO people VALUES (3, 'c', REPEAT('x', 5000000))")
+	rows := map[string]connectors.Row{}
+	for _, r := range rowsOf(readAll(t, src)) {
+		rows[r.Key[0]] = r
+	}
+	if r := rows["2"]; r.Rejection == nil || len(r.Raw) != connectors.RowHead || r.Values != nil {
+		t.Errorf("a row of 2 MB = %+v with %d raw bytes", r.Rejection, len(r.Raw))
+	}
+	if r := rows["3"]; r.Rejection != nil || r.Values[1].Text != "c" {
+		t.Errorf("a row with a long column that is not wanted = %+v", r.Rejection)
+	}
+	other.run(t, "INSERT INTO people VALUES (4, 'd', REPEAT('x', 18000000))")
+	batches := readAll(t, src)
+	first := rowsOf(batches)[0]
+	if first.Rejection == nil || !slices.Equal(first.Key, []string{"4"}) || !slices.ContainsFunc(batches, func(b connectors.Batch) bool { return b.Gap }) {
+		t.Errorf("a row beyond %d bytes = %+v %v", maxEvent, first.Rejection, first.Key)
+	}
+	other.run(t, "INSERT INTO people VALUES (5, 'e', NULL)")
+	if rows := rowsOf(readAll(t, src)); len(rows) != 1 || rows[0].Key[0] != "5" {
+		t.Errorf("behind it: %d rows", len(rows))
 	}
 }
 

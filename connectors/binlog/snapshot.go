@@ -165,7 +165,7 @@ func (s *source) reshape(ctx context.Context) error {
 	}
 	if s.dump.at.before(s.sure) {
 		// The columns were asked for when this change had been made already, so rows before it may have been taken for other columns.
-		s.distrust("the columns were changed several times while the binlog was not read")
+		s.distrust(ctx, "the columns were changed several times while the binlog was not read")
 	}
 	if !slices.Equal(columns, s.position.Columns) {
 		if s.sure, err = s.end(ctx); err != nil {

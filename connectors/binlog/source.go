@@ -48,6 +48,10 @@ type source struct {
 	plan  *plan
 	// tableID is that of plan in the log.
 	tableID uint64
+	// parents are the tables by whose changes foreign keys change ours, parentIDs
+	// are their numbers in the transaction at hand.
+	parents   map[string]bool
+	parentIDs []uint64
 	// event is the one that is being handed on, queue what was made of its last row.
 	event *rowsEvent
 	queue []connectors.Row
@@ -193,6 +197,9 @@ func (s *source) describe(ctx context.Context) ([]column, error) {
 		if why != "" && (c.compressed() || slices.Contains(s.selected, c.Name)) {
 			return nil, connectors.Refused(connectors.FaultColumn, nil, "column %q of table %q %s; leave it out, or follow the table with kind: sql", c.Name, s.cfg.Table, why)
 		}
+	}
+	if s.parents, err = s.control.parents(ctx, s.limit(), s.target.schema, s.target.table); err != nil {
+		return nil, s.fault(ctx, "listing the foreign keys", err)
 	}
 	return columns, nil
 }

@@ -1,10 +1,13 @@
 package binlog
 
-import "strings"
+import (
+	"context"
+	"strings"
+)
 
 // statement takes note of a statement in the log: the borders of transactions,
 // changes of the table, and what was logged as a statement instead of rows.
-func (s *source) statement(e *event, schema, text string) {
+func (s *source) statement(ctx context.Context, e *event, schema, text string) {
 	verb, rest := verbOf(text)
 	if !s.group.open {
 		s.open(e)
@@ -19,7 +22,7 @@ func (s *source) statement(e *event, schema, text string) {
 			s.group.transaction = true
 			return
 		case "ROLLBACK":
-			s.distrust("a transaction that was prepared (XA) was rolled back")
+			s.distrust(ctx, "a transaction that was prepared (XA) was rolled back")
 		case "END", "PREPARE":
 			return
 		}
@@ -33,7 +36,7 @@ func (s *source) statement(e *event, schema, text string) {
 			return
 		}
 		if s.group.changes > 0 {
-			s.distrust("a transaction that is in the binlog was rolled back")
+			s.distrust(ctx, "a transaction that is in the binlog was rolled back")
 		}
 		s.group = group{}
 		return
@@ -42,7 +45,7 @@ func (s *source) statement(e *event, schema, text string) {
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "WITH":
 		// Triggers and procedures may change our table without naming it.
 		if strings.EqualFold(schema, s.target.schema) || mentions(text, s.target.table) {
-			s.distrust("rows were changed by a statement that was logged as such (binlog_format of a session)")
+			s.distrust(ctx, "rows were changed by a statement that was logged as such (binlog_format of a session)")
 		}
 	case "TRUNCATE", "ALTER", "DROP", "RENAME", "CREATE":
 		s.definition(verb, rest)

@@ -60,7 +60,7 @@ func (s *source) read(ctx context.Context) (connectors.Batch, error) {
 			}
 		}
 		for len(rows) < s.def.Batch && size < connectors.MaxBatchBytes {
-			row, ok, err := s.change()
+			row, ok, err := s.change(ctx)
 			if err != nil {
 				return connectors.Batch{}, err
 			}
@@ -92,7 +92,7 @@ func (s *source) read(ctx context.Context) (connectors.Batch, error) {
 		case err != nil:
 			return connectors.Batch{}, s.streamFault(ctx, err)
 		default:
-			if err := s.handle(e); err != nil {
+			if err := s.handle(ctx, e); err != nil {
 				return connectors.Batch{}, err
 			}
 		}
@@ -111,7 +111,7 @@ func (s *source) between() bool {
 // overdue says whether the position should be saved although there was nothing
 // to hand on, so that it does not fall behind what the server keeps.
 func (s *source) overdue(rows []connectors.Row) bool {
-	return len(rows) == 0 && s.between() && s.position.place != s.saved && time.Since(s.savedAt) > s.cfg.Heartbeat
+	return len(rows) == 0 && s.between() && s.position.place != s.saved && time.Since(s.savedAt) > s.heartbeat()
 }
 
 // end is the place up to which the log is at least read before the source is caught up.
@@ -139,16 +139,16 @@ func (s *source) batch(rows []connectors.Row) (connectors.Batch, error) {
 }
 
 // handle takes note of one event.
-func (s *source) handle(e *event) error {
+func (s *source) handle(ctx context.Context, e *event) error {
 	switch p := e.parsed.(type) {
 	case *replication.TableMapEvent:
 		return s.tableMap(p)
 	case *replication.RotateEvent:
 		s.group = group{} // a server that died in the middle of a transaction begins a new file
 	case *replication.QueryEvent:
-		s.statement(e, string(p.Schema), string(p.Query))
+		s.statement(ctx, e, string(p.Schema), string(p.Query))
 	case nil:
-		if err := s.unparsed(e); err != nil {
+		if err := s.unparsed(ctx, e); err != nil {
 			return err
 		}
 	}
@@ -163,7 +163,7 @@ func (s *source) pass() {
 	s.position.place, s.position.Born, s.position.Done, s.skip = s.dump.at, s.dump.born, 0, 0
 }
 
-func (s *source) unparsed(e *event) error {
+func (s *source) unparsed(ctx context.Context, e *event) error {
 	switch e.EventType {
 	case replication.MARIADB_GTID_EVENT:
 		s.open(e)
@@ -174,7 +174,7 @@ func (s *source) unparsed(e *event) error {
 	case replication.XID_EVENT, replication.XA_PREPARE_LOG_EVENT:
 		s.group = group{}
 	case replication.INCIDENT_EVENT, replication.EXECUTE_LOAD_QUERY_EVENT:
-		s.distrust("the server logged that something is missing from its binlog, or a LOAD DATA as a statement")
+		s.distrust(ctx, "the server logged that something is missing from its binlog, or a LOAD DATA as a statement")
 	case replication.TRANSACTION_PAYLOAD_EVENT:
 		return connectors.Refused(connectors.FaultLogSettings, nil, "the server compresses transactions in its binlog (binlog_transaction_compression), "+
 			"which is not read here; run SET GLOBAL binlog_transaction_compression = OFF and start this source anew")
@@ -183,20 +183,29 @@ func (s *source) unparsed(e *event) error {
 		switch {
 		case err != nil:
 			return connectors.Away(connectors.FaultUnclassified, err, "an event of the binlog near %s cannot be understood", s.dump.at)
-		case r != nil && s.plan != nil && r.tableID == s.tableID:
+		case r == nil:
+		case s.plan != nil && r.tableID == s.tableID:
 			s.event = r
+		case slices.Contains(s.parentIDs, r.tableID) && r.kind != inserted:
+			s.gap = true // the server does not log what foreign keys make of it in our table
 		}
 	}
 	return nil
 }
 
-func (s *source) open(e *event) { s.group = group{open: true, start: place{s.dump.at.File, e.start}} }
+func (s *source) open(e *event) {
+	s.group = group{open: true, start: place{s.dump.at.File, e.start}}
+	s.parentIDs = s.parentIDs[:0]
+}
 
 // tableMap makes ready to read the rows of our table.
 func (s *source) tableMap(m *replication.TableMapEvent) error {
 	if !s.target.is(string(m.Schema), string(m.Table)) {
 		if s.tableID == m.TableID {
 			s.plan = nil // numbers are used again when the server was restarted
+		}
+		if s.parents[string(m.Schema)+"."+string(m.Table)] && !slices.Contains(s.parentIDs, m.TableID) {
+			s.parentIDs = append(s.parentIDs, m.TableID)
 		}
 		return nil
 	}
@@ -213,7 +222,7 @@ func (s *source) tableMap(m *replication.TableMapEvent) error {
 }
 
 // change returns the next change of the event at hand; ok is false if there is none.
-func (s *source) change() (row connectors.Row, ok bool, err error) {
+func (s *source) change(ctx context.Context) (row connectors.Row, ok bool, err error) {
 	for len(s.queue) == 0 {
 		if s.event == nil {
 			return row, false, nil
@@ -222,7 +231,7 @@ func (s *source) change() (row connectors.Row, ok bool, err error) {
 			s.event = nil
 			continue
 		}
-		if err := s.changes(s.event); err != nil {
+		if err := s.changes(ctx, s.event); err != nil {
 			return row, false, err
 		}
 	}
@@ -235,9 +244,9 @@ func (s *source) change() (row connectors.Row, ok bool, err error) {
 
 // changes puts what became of the next row of an event into the queue: an
 // update of the key is a delete and an upsert.
-func (s *source) changes(r *rowsEvent) error {
+func (s *source) changes(ctx context.Context, r *rowsEvent) error {
 	if !r.complete(r.present) || !r.complete(r.after) || r.partial {
-		s.distrust("a row was logged without some of its columns (binlog_row_image)")
+		s.distrust(ctx, "a row was logged without some of its columns (binlog_row_image)")
 		s.event = nil
 		return nil
 	}
@@ -259,7 +268,7 @@ func (s *source) changes(r *rowsEvent) error {
 	switch {
 	case errors.Is(err, errShort) && r.cut:
 		s.event = nil
-		s.distrust("an event is longer than what is read of it")
+		s.distrust(ctx, "an event is longer than what is read of it")
 		return s.enqueue(r, s.keyOf(s.plan.cells), "", head[:min(len(head), connectors.RowHead)])
 	case err != nil:
 		return connectors.Refused(connectors.FaultSchema, err, "a row of table %q in the binlog at %s cannot be read", s.cfg.Table, s.group.start)
@@ -296,9 +305,17 @@ func (s *source) enqueue(r *rowsEvent, cells [][]byte, operation exchange.Operat
 		s.skip--
 		return nil
 	}
+	cells, clipped := s.clip(cells)
 	row, err := s.rows.Row(cells)
 	if err != nil {
 		return err
+	}
+	if clipped {
+		row.Values = nil
+		row.Rejection = &exchange.Rejection{
+			Rule:   exchange.RuleMalformed,
+			Detail: fmt.Sprintf("the row is longer than %d bytes; only its first %d are kept", connectors.MaxRowBytes, connectors.RowHead),
+		}
 	}
 	if tooLong != nil {
 		row.Raw, row.Values = bytes.Clone(tooLong), nil
@@ -316,9 +333,22 @@ func (s *source) enqueue(r *rowsEvent, cells [][]byte, operation exchange.Operat
 	return nil
 }
 
+// clip cuts values that alone are too long for a row, so that making one of them needs no more memory than of others.
+func (s *source) clip(cells [][]byte) (_ [][]byte, clipped bool) {
+	for i, cell := range cells {
+		if len(cell) > connectors.MaxRowBytes {
+			if !clipped {
+				cells, clipped = slices.Clone(cells), true
+			}
+			cells[i] = cell[:connectors.MaxRowBytes]
+		}
+	}
+	return cells, clipped
+}
+
 // distrust makes up for changes that the log does not tell: all of the table is read again, and what it no longer has is looked for.
-func (s *source) distrust(why string) {
-	s.log.Warn("changes may be missing from the binlog; the table is read again", slog.String("cause", why), slog.String("place", s.dump.at.String()))
+func (s *source) distrust(ctx context.Context, why string) {
+	s.log.WarnContext(ctx, "changes may be missing from the binlog; the table is read again", slog.String("cause", why), slog.String("place", s.dump.at.String()))
 	s.gap = true
 	s.restart()
 }
