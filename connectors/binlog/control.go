@@ -182,7 +182,7 @@ func (t target) is(schema, table string) bool {
 	return schema == t.schema && table == t.table
 }
 
-const form = "mysql://user:password@host:3306/database (optionally ?tls=true)"
+const form = "mysql://user:password@host:3306/database (optionally ?tls=true)" //nolint:gosec // the form of a URL
 
 // readTarget reads the file with the URL. Its messages show nothing of it, since it may hold a password.
 func readTarget(cfg *connectors.Log) (target, error) {

@@ -9,12 +9,12 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,9 +23,6 @@ import (
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/connectortest"
 )
-
-// serverIDs gives every source of the tests a number of its own.
-var serverIDs atomic.Uint32
 
 // department is an empty database of a department, which the test may change.
 type department struct {
@@ -104,7 +101,7 @@ func (d department) definition(t testing.TB, table string, columns ...string) co
 	def := connectortest.Definition(connectors.KindLog)
 	def.Log = &connectors.Log{
 		Driver: "mariadb", DSNFile: secret(t, d.url.String()), Table: table, Key: []string{columns[0]},
-		ServerID: 1_000_000 + serverIDs.Add(1) + uint32(os.Getpid())<<8, Heartbeat: 10 * time.Second,
+		ServerID: 1000 + mathrand.Uint32N(1<<31), Heartbeat: 10 * time.Second,
 	}
 	def.Map = connectors.Mapping{Key: []string{columns[0]}, EventTime: columns[0], Timezone: time.UTC}
 	for _, c := range columns {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 
 	"github.com/onewindow/onewindow/connectors"
@@ -120,6 +121,14 @@ func (s *source) end(ctx context.Context) (place, error) {
 		return place{}, err
 	}
 	end, err := s.control.end(ctx, s.limit())
+	var my *mysql.MyError
+	if err != nil && ctx.Err() == nil && !errors.As(err, &my) && !errors.Is(err, connectors.ErrRefused) {
+		s.release() // servers end connections that were idle for long; that is no fault yet
+		if err := s.connect(ctx); err != nil {
+			return place{}, err
+		}
+		end, err = s.control.end(ctx, s.limit())
+	}
 	if err != nil {
 		return place{}, s.fault(ctx, "asking for the end of the binlog", err)
 	}
