@@ -2,7 +2,6 @@ package connectors
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -148,10 +147,17 @@ func (l *Log) identity() string {
 	return fmt.Sprintf("log of table %s (%s), key %s", l.Table, l.Driver, strings.Join(l.Key, ", "))
 }
 
-// Order lists the columns that order the rows of a table: the cursor, if there is one, then the key.
+// Order lists the columns that order the rows of a table: the cursor, if there
+// is one, then what else the key has.
 func (q *SQL) Order() []string {
-	if q.Mode == Bulk || slices.Contains(q.Key, q.Cursor) {
+	if q.Mode == Bulk {
 		return q.Key
 	}
-	return append([]string{q.Cursor}, q.Key...)
+	order := []string{q.Cursor}
+	for _, name := range q.Key {
+		if name != q.Cursor {
+			order = append(order, name)
+		}
+	}
+	return order
 }

@@ -64,12 +64,13 @@ func (t *Table) read(ctx context.Context, s span, limit int) (rows []connectors.
 		if err != nil {
 			return nil, nil, err
 		}
-		rows, size := make([]connectors.Row, 0, min(n, firstLimit)), 0
+		maker := t.rows // which the query may replace, if there are other columns now
+		rows, size := make([]connectors.Row, 0, n), 0
 		err = t.run(ctx, "reading", query, func(cells [][]byte) error {
 			if size >= connectors.MaxBatchBytes {
 				return errEnough
 			}
-			rows = append(rows, t.rows.row(cells))
+			rows = append(rows, maker.row(cells))
 			size += len(rows[len(rows)-1].Raw)
 			return nil
 		})
@@ -78,7 +79,7 @@ func (t *Table) read(ctx context.Context, s span, limit int) (rows []connectors.
 		}
 		switch {
 		case err == nil && len(rows) > 0:
-			return rows, t.rows.texts(s.order), nil
+			return rows, maker.texts(s.order), nil
 		case err == nil:
 			return nil, nil, nil
 		case errors.Is(err, errEnough):
@@ -114,15 +115,19 @@ func (t *Table) query(s span, n int) (statement, error) {
 		rest += " WHERE " + strings.Join(w.where, " AND ")
 	}
 	if !s.absent {
-		columns := make([]string, len(s.order))
-		for i, c := range s.order {
-			if columns[i] = t.column(c); s.descending {
-				columns[i] += " DESC"
-			}
-		}
-		rest += " ORDER BY " + strings.Join(columns, ", ")
+		rest += t.orderBy(s)
 	}
 	return statement{text: t.dialect.limited(rest, n), args: w.args}, nil
+}
+
+func (t *Table) orderBy(s span) string {
+	columns := make([]string, len(s.order))
+	for i, c := range s.order {
+		if columns[i] = t.column(c); s.descending {
+			columns[i] += " DESC"
+		}
+	}
+	return " ORDER BY " + strings.Join(columns, ", ")
 }
 
 // writer writes conditions.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/connectors/charset"
 )
 
 // column is a column as the catalogue of the database describes it.
@@ -73,6 +74,10 @@ func dialectOf(driver string) (dialect, error) {
 		return mysqlDialect{}, nil
 	case "sqlite":
 		return sqlite{}, nil
+	case "sqlserver":
+		return sqlserver{}, nil
+	case "oracle":
+		return oracle{}, nil
 	}
 	return nil, fmt.Errorf("%w: driver %q is not one of %s", connectors.ErrDefinition, driver, strings.Join(connectors.Drivers(), ", "))
 }
@@ -93,6 +98,27 @@ func quoteText(text string) string { return "'" + strings.ReplaceAll(text, "'", 
 
 // limitAtEnd is the LIMIT of PostgreSQL, MySQL and SQLite.
 func limitAtEnd(rest string, n int) string { return "SELECT " + rest + " LIMIT " + strconv.Itoa(n) }
+
+// decoded is the coding of drivers that decode texts themselves, by what the database says.
+func decoded(c column) (coding, error) {
+	if c.override != "" {
+		return coding{}, errors.New("its driver decodes texts itself; leave charset out")
+	}
+	return codingOf(charset.UTF8)
+}
+
+// textOrBytes makes texts of what those drivers give, for expressions that leave nothing else.
+func textOrBytes(dst []byte, value any) ([]byte, error) {
+	switch v := value.(type) {
+	case string:
+		return append(dst, v...), nil
+	case []byte:
+		return appendHex(dst, v), nil
+	case int64:
+		return strconv.AppendInt(dst, v, 10), nil
+	}
+	return nil, fmt.Errorf("unexpected value of type %T", value)
+}
 
 // isNumber says whether a text is a plain number, which may stand in a query as it is.
 func isNumber(text string) bool {

@@ -37,13 +37,18 @@ func (t *Table) fault(ctx context.Context, doing string, err error) error {
 		return connectors.Refused(code, err, "%s table %q failed: a column is not there, no longer, or of a type that cannot be used so", doing, table)
 	case connectors.FaultDefinition:
 		return connectors.Refused(code, err, "%s table %q failed: the database does not understand the query", doing, table)
+	case connectors.FaultTooLarge:
+		return connectors.Refused(code, err, "a row of table %q is longer than %d MiB; leave its longest column out of the mapping", table, maxMessage>>20)
+	case connectors.FaultBroken:
+		return connectors.Refused(code, err, "the file that dsn_file %q names is no SQLite database, or damaged", file)
 	case connectors.FaultSlow:
 		return connectors.Away(code, err, "%s table %q took longer than %s; create an index on (%s), or raise limits.query_time",
 			doing, table, t.cfg.Limits.QueryTime, strings.Join(t.orderNames(), ", "))
 	case connectors.FaultBusy:
 		return connectors.Away(code, err, "%s table %q: the database is too busy, or the table is locked", doing, table)
+	default:
+		return connectors.Away(connectors.FaultUnreachable, err, "%s table %q: the database of dsn_file %q does not answer", doing, table, file)
 	}
-	return connectors.Away(connectors.FaultUnreachable, err, "%s table %q: the database does not answer", doing, table)
 }
 
 func (t *Table) orderNames() []string {

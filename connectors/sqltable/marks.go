@@ -52,7 +52,7 @@ func (s *source) observe(ctx context.Context) (until []string, wait bool, err er
 	if s.cfg.Mode == connectors.Bulk || delay <= 0 && overlap <= 0 {
 		return nil, false, nil
 	}
-	now := time.Now()
+	now := s.now()
 	p := &s.position
 	forDelay := delay > 0 && (len(s.heads) == 0 || now.Sub(s.heads[len(s.heads)-1].Time) >= delay/4)
 	forMarks := overlap > 0 && (len(p.Marks) == 0 || now.Sub(p.Marks[len(p.Marks)-1].Time) >= overlap/8)
@@ -63,7 +63,7 @@ func (s *source) observe(ctx context.Context) (until []string, wait bool, err er
 		}
 		if len(rows) > 0 {
 			// After the query, so that the mark is not older than anything it saw.
-			m := mark{Time: time.Now(), Head: last}
+			m := mark{Time: s.now(), Head: last}
 			if forDelay {
 				s.heads = append(s.heads, m)
 			}

@@ -28,7 +28,10 @@ func (mysqlDialect) connect(ctx context.Context, cfg TableConfig, dsn string) (e
 		return nil, wrongURL(cfg, mysqlForm)
 	}
 	db := sql.OpenDB(connector)
-	e := &sqlEngine{db: db, raw: true, begin: "START TRANSACTION READ ONLY", catalogue: mysqlCatalogue(cfg.Table), columnOf: mysqlColumn, list: mysqlTables}
+	e := &sqlEngine{
+		db: db, raw: true, begin: "START TRANSACTION READ ONLY", commit: "COMMIT",
+		catalogue: mysqlCatalogue(cfg.Table), columnOf: mysqlColumn, list: mysqlTables,
+	}
 	if e.conn, err = db.Conn(ctx); err == nil {
 		err = mysqlSession(ctx, e, cfg)
 	}
@@ -39,7 +42,7 @@ func (mysqlDialect) connect(ctx context.Context, cfg TableConfig, dsn string) (e
 	return e, nil
 }
 
-const mysqlForm = "mysql://user:password@host:3306/database (optionally ?tls=true)"
+const mysqlForm = "mysql://user:password@host:3306/database (optionally ?tls=true)" //nolint:gosec // the form of a URL
 
 func mysqlConfig(cfg TableConfig, dsn string) (*mysql.Config, error) {
 	u, err := url.Parse(dsn)
@@ -92,9 +95,12 @@ func mysqlSession(ctx context.Context, e *sqlEngine, cfg TableConfig) error {
 	return nil
 }
 
-func (mysqlDialect) identifier(name string) string     { return quoteWith("`", name) }
-func (mysqlDialect) present(quoted string) string      { return quoted + " IS NOT NULL" }
-func (mysqlDialect) compareRows() bool                 { return true }
+func (mysqlDialect) identifier(name string) string { return quoteWith("`", name) }
+func (mysqlDialect) present(quoted string) string  { return quoted + " IS NOT NULL" }
+
+// compareRows is false because MySQL and MariaDB understand row comparisons, but do not use an index for them.
+func (mysqlDialect) compareRows() bool { return false }
+
 func (mysqlDialect) limited(rest string, n int) string { return limitAtEnd(rest, n) }
 
 // expression has the server write what the driver would make a number of: leading zeros and the digits of floats would be lost.
@@ -179,7 +185,7 @@ func (mysqlDialect) classify(err error) connectors.FaultCode {
 	return connectors.FaultUnreachable
 }
 
-// inSchema is the condition on a column for "schema.name" or "name".
+// mysqlCatalogue lists the columns for "schema.name" or "name".
 func mysqlCatalogue(table string) string {
 	schema, name, ok := strings.Cut(table, ".")
 	where := "DATABASE()"

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
 
@@ -84,7 +85,10 @@ func mysqlCoding(dataType, characterSet, override string) (coding, error) {
 		return coding{name: "latin1", encode: charmap.Windows1252, decode: func(dst, cell []byte) ([]byte, bool) {
 			for _, b := range cell {
 				r := charmap.Windows1252.DecodeByte(b)
-				dst = append(dst, string(r)...)
+				if r == utf8.RuneError {
+					r = rune(b)
+				}
+				dst = utf8.AppendRune(dst, r)
 			}
 			return dst, true
 		}}, nil

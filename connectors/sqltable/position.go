@@ -3,6 +3,7 @@ package sqltable
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -96,7 +97,7 @@ func strict(text []byte, into any) error {
 	if err := decoder.Decode(into); err != nil {
 		return err
 	}
-	if _, err := decoder.Token(); err != io.EOF { //nolint:errorlint // a decoder gives it unwrapped
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return connectors.ErrPosition
 	}
 	return nil

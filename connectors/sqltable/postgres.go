@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/charset"
@@ -29,6 +30,9 @@ func (postgres) connect(ctx context.Context, cfg TableConfig, dsn string) (engin
 	config.MaxProtocolMessageBodyLen = maxMessage
 	config.RuntimeParams["client_encoding"] = "UTF8"
 	config.RuntimeParams["standard_conforming_strings"] = "on"
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "onewindow"
+	}
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, err
@@ -67,10 +71,10 @@ func (d postgres) value(c column, text string, _ int) (string, any, error) {
 }
 
 func (postgres) unordered(c column) string {
-	switch {
-	case c.kind == "real", c.kind == "double precision":
+	switch c.kind {
+	case "real", "double precision":
 		return "which cannot be compared exactly"
-	case c.kind == "json", c.kind == "xml", c.kind == "point":
+	case "json", "xml", "point":
 		return "which has no order"
 	}
 	return ""
@@ -88,7 +92,11 @@ func (postgres) text(c column) (coding, error) {
 
 func (postgres) classify(err error) connectors.FaultCode {
 	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
+	var long *pgproto3.ExceededMaxBodyLenErr
+	switch {
+	case errors.As(err, &long):
+		return connectors.FaultTooLarge
+	case !errors.As(err, &pg):
 		return connectors.FaultUnreachable
 	}
 	switch pg.Code {
@@ -116,8 +124,6 @@ func (postgres) classify(err error) connectors.FaultCode {
 type postgresEngine struct {
 	conn *pgconn.PgConn
 	cfg  TableConfig
-	// cells is reused.
-	cells [][]byte
 }
 
 func (e *postgresEngine) close() {

@@ -19,6 +19,7 @@ type rowMaker struct {
 	columns []column
 	coding  []coding
 	key     []int  // indexes of cfg.Key
+	origin  []int  // of the columns that say which row it is
 	ordered []bool // cells whose text must lead back to their bytes
 
 	// of the row at hand
@@ -26,7 +27,14 @@ type rowMaker struct {
 	ends   []int
 	values []connectors.Value
 	exact  []string // of ordered cells, the text that leads back to the bytes
+
+	// what is left of memory for the values and keys of several rows
+	spareValues []connectors.Value
+	spareTexts  []string
 }
+
+// together is the number of rows for whose values memory is taken together.
+const together = 64
 
 func newRowMaker(cfg TableConfig, names []string, order []int) *rowMaker {
 	n := len(names)
@@ -40,6 +48,9 @@ func newRowMaker(cfg TableConfig, names []string, order []int) *rowMaker {
 	}
 	for _, i := range order {
 		m.ordered[i] = true
+	}
+	if m.origin = m.key; len(m.key) == 0 {
+		m.origin = order[:1]
 	}
 	return m
 }
@@ -65,7 +76,7 @@ func (m *rowMaker) row(cells [][]byte) connectors.Row {
 	}
 	textEnd := len(m.buffer)
 	m.buffer = append(append(m.buffer, m.cfg.Table...), ':')
-	for k, i := range m.originColumns() {
+	for k, i := range m.origin {
 		if k > 0 {
 			m.buffer = append(m.buffer, '/')
 		}
@@ -87,7 +98,12 @@ func (m *rowMaker) row(cells [][]byte) connectors.Row {
 	}
 	row := connectors.Row{Raw: connectors.RawJSON(make([]byte, 0, size), m.names, m.values), Origin: text[textEnd:]}
 	if len(m.key) > 0 {
-		row.Key = m.texts(m.key)
+		n := len(m.key)
+		if len(m.spareTexts) < n {
+			m.spareTexts = make([]string, together*n)
+		}
+		row.Key, m.spareTexts = m.spareTexts[:n:n], m.spareTexts[n:]
+		m.fill(row.Key, m.key)
 	}
 	switch {
 	case len(invalid) > 0:
@@ -98,20 +114,17 @@ func (m *rowMaker) row(cells [][]byte) connectors.Row {
 			Detail: fmt.Sprintf("the row is longer than %d bytes; only its first %d are kept", connectors.MaxRowBytes, connectors.RowHead),
 		}
 	default:
-		row.Values = slices.Clone(m.values[:m.cfg.Mapped])
+		n := m.cfg.Mapped
+		if len(m.spareValues) < n {
+			m.spareValues = make([]connectors.Value, together*n)
+		}
+		row.Values, m.spareValues = m.spareValues[:n:n], m.spareValues[n:]
+		copy(row.Values, m.values)
 	}
 	if len(row.Raw) > connectors.MaxRowBytes {
 		row.Raw = bytes.Clone(row.Raw[:connectors.RowHead])
 	}
 	return row
-}
-
-// originColumns are those that say which row it is.
-func (m *rowMaker) originColumns() []int {
-	if len(m.key) > 0 {
-		return m.key
-	}
-	return []int{slices.Index(m.ordered, true)}
 }
 
 func (m *rowMaker) invalid(cells []int) *exchange.Rejection {
@@ -129,12 +142,16 @@ func (m *rowMaker) invalid(cells []int) *exchange.Rejection {
 // texts returns, of the row made last, the texts that lead back to it.
 func (m *rowMaker) texts(columns []int) []string {
 	texts := make([]string, len(columns))
+	m.fill(texts, columns)
+	return texts
+}
+
+func (m *rowMaker) fill(texts []string, columns []int) {
 	for k, i := range columns {
 		if texts[k] = m.values[i].Text; m.exact[i] != "" {
 			texts[k] = m.exact[i]
 		}
 	}
-	return texts
 }
 
 // Row makes a row of cells that come from elsewhere, such as the log of the

@@ -17,6 +17,7 @@ type source struct {
 	def   connectors.Definition
 	cfg   *connectors.SQL
 	log   *slog.Logger
+	now   func() time.Time
 	table *Table // nil when not open
 	order []int  // indexes into the table's columns: cursor, then key
 
@@ -40,10 +41,10 @@ func New(def connectors.Definition, logger *slog.Logger) (connectors.Source, err
 	if _, err := dialectOf(def.SQL.Driver); err != nil {
 		return nil, err
 	}
-	if len(def.SQL.Order()) == 0 {
-		return nil, fmt.Errorf("%w: %s names neither a cursor nor a key", connectors.ErrDefinition, def.Name)
+	if order := def.SQL.Order(); len(order) == 0 || order[0] == "" {
+		return nil, fmt.Errorf("%w: %s names no cursor, or in mode bulk no key", connectors.ErrDefinition, def.Name)
 	}
-	return &source{def: def, cfg: def.SQL, log: logger}, nil
+	return &source{def: def, cfg: def.SQL, log: logger, now: time.Now}, nil
 }
 
 func (s *source) open(ctx context.Context) (*Table, error) {
@@ -51,26 +52,12 @@ func (s *source) open(ctx context.Context) (*Table, error) {
 	return openTable(ctx, TableConfig{
 		Driver: s.cfg.Driver, DSNFile: s.cfg.DSNFile, Table: s.cfg.Table, Key: s.cfg.Key,
 		Columns: columns, Mapped: len(columns), Charset: s.cfg.Charset, Limits: s.def.Limits,
-	}, s.ordering())
-}
-
-// ordering lists the columns that order the rows: the cursor first, also where it is part of the key.
-func (s *source) ordering() []string {
-	if s.cfg.Mode == connectors.Bulk {
-		return s.cfg.Key
-	}
-	order := []string{s.cfg.Cursor}
-	for _, name := range s.cfg.Key {
-		if name != s.cfg.Cursor {
-			order = append(order, name)
-		}
-	}
-	return order
+	}, s.cfg.Order())
 }
 
 // Open connects and compares the definition with the table.
 func (s *source) Open(ctx context.Context, after json.RawMessage) error {
-	at, err := parsePosition(after, len(s.ordering()), len(s.cfg.Key))
+	at, err := parsePosition(after, len(s.cfg.Order()), len(s.cfg.Key))
 	if err != nil {
 		return err
 	}
@@ -80,7 +67,7 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) error {
 	}
 	s.table, s.order, s.position = table, table.order, at
 	s.heads, s.seen, s.turn, s.roundOver, s.lookedForAbsent, s.absent = nil, memory{}, 0, false, false, false
-	s.beginMarks(time.Now())
+	s.beginMarks(s.now())
 	return nil
 }
 
@@ -104,7 +91,7 @@ func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 	if err != nil {
 		return connectors.Batch{}, err
 	}
-	s.duePass(time.Now())
+	s.duePass(s.now())
 	for range 3 {
 		turn := s.turn
 		s.turn = (s.turn + 1) % 3
@@ -119,7 +106,9 @@ func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 			return s.batch(s.chunk(ctx))
 		}
 	}
-	s.turn, s.roundOver = 0, false
+	if s.turn, s.roundOver = 0, false; wait {
+		return connectors.Batch{}, connectors.ErrCaughtUp
+	}
 	return connectors.Batch{}, s.caughtUp(ctx)
 }
 
@@ -179,7 +168,7 @@ func (s *source) caughtUp(ctx context.Context) error {
 	if s.absent {
 		return connectors.Refused(connectors.FaultKeyless, nil,
 			"table %q has rows without %s, which cannot be read; fill these columns and declare them NOT NULL",
-			s.cfg.Table, strings.Join(s.ordering(), " or "))
+			s.cfg.Table, strings.Join(s.cfg.Order(), " or "))
 	}
 	return connectors.ErrCaughtUp
 }

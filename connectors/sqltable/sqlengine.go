@@ -3,15 +3,16 @@ package sqltable
 import (
 	"context"
 	"database/sql"
-	"errors"
 )
 
 // sqlEngine is a connection of package database/sql.
 type sqlEngine struct {
 	db   *sql.DB
 	conn *sql.Conn
-	// begin is a statement; empty for a transaction of the driver.
-	begin string
+	// begin is the statement that begins a transaction, commit the one that ends it.
+	begin, commit string
+	// options, if not nil, make begin a statement within a transaction of the driver, which ends it.
+	options *sql.TxOptions
 	// raw says that the driver gives the bytes of the text protocol; otherwise convert makes texts of its values.
 	raw     bool
 	convert func(dst []byte, value any) ([]byte, error)
@@ -56,42 +57,50 @@ type querier interface {
 // read asks for the columns after the rows: the lock that reading the rows took
 // keeps anybody from changing them in between.
 func (e *sqlEngine) read(ctx context.Context, query statement, yield func([][]byte) error) (columns []column, err error) {
-	var within querier = e.conn
-	end := func() error { _, err := e.conn.ExecContext(ctx, "COMMIT"); return err }
-	if e.begin != "" {
-		if _, err := e.conn.ExecContext(ctx, e.begin); err != nil {
-			return nil, err
-		}
-	} else {
-		tx, err := e.conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-		if err != nil {
-			return nil, err
-		}
-		within, end = tx, tx.Rollback
+	within, end, err := e.transaction(ctx)
+	if err != nil {
+		return nil, err
 	}
 	if e.place != nil {
 		query.text += e.place.locking
 		if !e.place.last {
-			if err := e.place.find(ctx, e); err != nil {
-				return nil, err
-			}
+			err = e.place.find(ctx, e)
 		}
 	}
-	if err := e.query(ctx, within, query, yield); err != nil {
-		if e.begin == "" {
-			_ = end() // the connection is given up
-		}
-		return nil, err
+	if err == nil {
+		err = e.query(ctx, within, query, yield)
 	}
-	err = e.query(ctx, within, statement{text: e.catalogue}, func(cells [][]byte) error {
-		columns = append(columns, e.columnOf(cells))
-		return nil
-	})
-	err = errors.Join(err, end())
+	if err == nil {
+		err = e.query(ctx, within, statement{text: e.catalogue}, func(cells [][]byte) error {
+			columns = append(columns, e.columnOf(cells))
+			return nil
+		})
+	}
+	if eerr := end(); err == nil {
+		err = eerr
+	}
 	if err == nil && e.place != nil && e.place.last {
 		err = e.place.find(ctx, e)
 	}
 	return columns, err
+}
+
+func (e *sqlEngine) transaction(ctx context.Context) (within querier, end func() error, err error) {
+	if e.options == nil {
+		_, err := e.conn.ExecContext(ctx, e.begin)
+		return e.conn, func() error { _, err := e.conn.ExecContext(ctx, e.commit); return err }, err
+	}
+	tx, err := e.conn.BeginTx(ctx, e.options)
+	if err != nil {
+		return nil, nil, err
+	}
+	if e.begin != "" {
+		if _, err := tx.ExecContext(ctx, e.begin); err != nil {
+			_ = tx.Rollback() // the connection is given up
+			return nil, nil, err
+		}
+	}
+	return tx, tx.Rollback, nil
 }
 
 // query gives the cells of each row to yield, which must not keep them. The

@@ -35,7 +35,7 @@ func (sqlite) connect(ctx context.Context, cfg TableConfig, dsn string) (engine,
 		return nil, err
 	}
 	e := &sqlEngine{
-		db: db, convert: sqliteText,
+		db: db, convert: sqliteText, options: &sql.TxOptions{ReadOnly: true},
 		catalogue: `SELECT name, type, "notnull" FROM pragma_table_xinfo(` + quoteText(cfg.Table) + `) WHERE hidden <> 1 ORDER BY cid`,
 		columnOf:  sqliteColumn,
 		list:      `SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%' ORDER BY 1 LIMIT 41`,

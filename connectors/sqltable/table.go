@@ -237,9 +237,9 @@ func (t *Table) prepare(_ context.Context, columns []column) error {
 	return nil
 }
 
-// try runs the query without wanting a row, so that a missing right shows at once.
+// try runs the query without wanting a row, so that a missing right or an order that cannot be shows at once.
 func (t *Table) try(ctx context.Context) error {
-	query := statement{text: t.dialect.limited(t.list()+" WHERE 1 = 0", 1)}
+	query := statement{text: t.dialect.limited(t.list()+" WHERE 1 = 0"+t.orderBy(span{order: t.order}), 1)}
 	return t.run(ctx, "reading", query, func([][]byte) error { return nil })
 }
 

@@ -1,0 +1,158 @@
+package sqltable
+
+import (
+	"database/sql"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/connectors/charset"
+	"github.com/onewindow/onewindow/exchange"
+	"github.com/onewindow/onewindow/exchange/sqldb/sqldbtest"
+)
+
+// gbkRows are names in GBK, of which one is cut within a character and one is of no charset.
+var gbkRows = []struct {
+	id    int
+	bytes string
+	text  string // empty for bytes that are not GBK
+}{
+	{1, "\xd5\xc5\xc8\xfd", "张三"},
+	{2, "\xe9F\xb9\xa6\\", "镕功\\"},
+	{3, "\xd5\xc5\xc8", ""},
+	{4, "\xff\xfe", ""},
+	{5, "plain", "plain"},
+}
+
+// TestCharsetOverride reads columns that hold GBK bytes although the database
+// says otherwise: a latin1 column, a database without encoding, a text of
+// SQLite. Names are the key too, so the way back to the bytes is tried as well.
+func TestCharsetOverride(t *testing.T) {
+	departments(t, func(t *testing.T, db department) {
+		literal := func(bytes string) string { return fmt.Sprintf("CAST(x'%x' AS TEXT)", bytes) }
+		kind := "VARCHAR(40)"
+		switch db.driver {
+		case "postgres":
+			db = withoutEncoding(t, db)
+			literal = func(bytes string) string { return fmt.Sprintf("convert_from('\\x%x', 'SQL_ASCII')", bytes) }
+		case "mariadb":
+			kind += " CHARACTER SET latin1 COLLATE latin1_bin"
+			literal = func(bytes string) string { return fmt.Sprintf("_latin1 X'%x'", bytes) }
+		}
+		db.run(t, `CREATE TABLE people (name `+kind+` NOT NULL PRIMARY KEY, id INTEGER)`)
+		for _, row := range gbkRows {
+			db.run(t, fmt.Sprintf("INSERT INTO people VALUES (%s, %d)", literal(row.bytes), row.id))
+		}
+		table := db.table(t, TableConfig{Table: "people", Key: []string{"name"}, Columns: []string{"id", "name"}, Charset: charset.GBK})
+		rows := all(t, table, connectors.KeyRange{}, 1)
+		if len(rows) != len(gbkRows) {
+			t.Fatalf("%d rows", len(rows))
+		}
+		found := map[string]bool{}
+		for _, row := range rows {
+			if row.Rejection == nil {
+				found[row.Values[0].Text+row.Values[1].Text] = true
+				again, err := table.ByKey(t.Context(), [][]string{row.Key})
+				if err != nil || len(again) != 1 || again[0].Values[1] != row.Values[1] || row.Key[0] != row.Values[1].Text {
+					t.Errorf("by its key %q: %+v, %v", row.Key, again, err)
+				}
+				continue
+			}
+			if row.Rejection.Rule != exchange.RuleEncoding || !strings.Contains(row.Rejection.Detail, `"name" (gbk)`) || row.Values != nil {
+				t.Errorf("rejection %+v", row.Rejection)
+			}
+			found[string(row.Raw)] = true
+		}
+		for _, row := range gbkRows {
+			want := fmt.Sprint(row.id) + row.text
+			if row.text == "" {
+				want = fmt.Sprintf(`{"id":"%d","name":"\\x%x"}`, row.id, row.bytes)
+			}
+			if !found[want] {
+				t.Errorf("%q is missing: %v", want, found)
+			}
+		}
+	})
+}
+
+// withoutEncoding is a database of PostgreSQL that stores whatever bytes it is given.
+func withoutEncoding(t *testing.T, db department) department {
+	t.Helper()
+	u, err := url.Parse(db.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := u.Query().Get("search_path") + "_ascii"
+	db.run(t, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+	u.Path, u.RawQuery = "/"+name, "sslmode=disable"
+	return department{DB: openPlain(t, db.DB, u, name), driver: "postgres", dsn: u.String(), dsnFile: secret(t, u.String())}
+}
+
+// openPlain opens a database and drops it with the test.
+func openPlain(t *testing.T, admin *sql.DB, u *url.URL, name string) *sql.DB {
+	t.Helper()
+	t.Cleanup(func() {
+		if _, err := admin.Exec("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
+			t.Errorf("drop database: %v", err)
+		}
+	})
+	return sqldbtest.Open(t, u.String()).DB
+}
+
+// TestMySQLTextLatin1 checks every byte against the server's own conversion: its latin1 is not ISO 8859-1.
+func TestMySQLTextLatin1(t *testing.T) {
+	db := newDepartment(t, "mariadb")
+	text, err := NewMySQLText("varchar", "latin1", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for b := range 256 {
+		var want string
+		if err := db.QueryRowContext(t.Context(), fmt.Sprintf("SELECT CONVERT(_latin1 X'%02x' USING utf8mb4)", b)).Scan(&want); err != nil {
+			t.Fatal(err)
+		}
+		if got, valid := text.Append(nil, []byte{byte(b)}); string(got) != want || !valid {
+			t.Errorf("%02x became %q; the server says %q", b, got, want)
+		}
+	}
+}
+
+// TestUnknownCharset refuses a column whose charset cannot be decoded, and no other.
+func TestUnknownCharset(t *testing.T) {
+	db := newDepartment(t, "mariadb")
+	db.run(t, `CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR(10) CHARACTER SET cp932, other VARCHAR(10) CHARACTER SET koi8r)`)
+	cfg := TableConfig{Driver: db.driver, DSNFile: db.dsnFile, Table: "people", Key: []string{"id"}, Columns: []string{"id", "name"}, Mapped: 2}
+	_, err := OpenTable(t.Context(), cfg)
+	expectFault(t, err, connectors.FaultColumn, `"name"`, "cp932", "charset")
+	if strings.Contains(err.Error(), "koi8r") {
+		t.Errorf("a column that is not read: %v", err)
+	}
+}
+
+func FuzzMySQLText(f *testing.F) {
+	for _, seed := range []string{"\xd5\xc5", "\x00", "2025-11-03 08:00:00", "\xff\xff\xff\xff\xff\xff\xff\xff", "a\\"} {
+		f.Add("varchar", "gbk", []byte(seed))
+		f.Add("bit", "", []byte(seed))
+		f.Add("timestamp", "", []byte(seed))
+		f.Add("text", "latin1", []byte(seed))
+		f.Add("blob", "", []byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, dataType, characterSet string, cell []byte) {
+		c, err := mysqlCoding(dataType, characterSet, "")
+		if err != nil {
+			return
+		}
+		text, valid := c.Decode([]byte("x"), cell)
+		if len(text) == 0 || text[0] != 'x' {
+			t.Fatalf("what was there became %q", text)
+		}
+		if valid && c.leadsBack(text[1:], cell, valid) && c.encode != nil {
+			back, err := c.restore(string(text[1:]))
+			if err != nil || string(back) != string(cell) {
+				t.Fatalf("%q became %q and then %q, %v", cell, text[1:], back, err)
+			}
+		}
+	})
+}
