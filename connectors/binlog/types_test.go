@@ -262,3 +262,25 @@ func TestInvalidBytes(t *testing.T) {
 		}
 	}
 }
+
+// TestOverride reads latin1 columns that really hold something else, from the table and from the log.
+func TestOverride(t *testing.T) {
+	db := newDepartment(t)
+	for charset, test := range map[string]struct{ bytes, want string }{
+		"gb18030": {"8139EF30C4E3", "㐀你"}, "big5": {"B35CA55CBB5C", "許功蓋"}, "gbk": {"C4E3BAC3", "你好"}, "utf-8": {"E5BCA0", "张"},
+	} {
+		table := "t_" + strings.ReplaceAll(charset, "-", "")
+		db.run(t, "CREATE TABLE "+table+" (id INT PRIMARY KEY, name VARCHAR(50) CHARACTER SET latin1)")
+		db.run(t, "INSERT INTO "+table+" VALUES (1, X'"+test.bytes+"')")
+		def := db.definition(t, table, "id", "name")
+		def.Log.Charset = charset
+		src := opened(t, def, nil)
+		rows := rowsOf(readAll(t, src))
+		db.run(t, "INSERT INTO "+table+" VALUES (2, X'"+test.bytes+"')")
+		rows = append(rows, rowsOf(readAll(t, src))...)
+		if len(rows) != 2 || rows[0].Rejection != nil || rows[1].Rejection != nil ||
+			rows[0].Values[1].Text != test.want || rows[1].Values[1].Text != test.want {
+			t.Errorf("%s: %+v", charset, rows)
+		}
+	}
+}
