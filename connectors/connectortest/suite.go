@@ -165,7 +165,7 @@ func testCut(t *testing.T, s System) {
 	s.Append(t, all[30:])
 	got = append(got, rowsOf(read(t, open(t, s, position), 60-len(got)))...)
 	if s.Log {
-		slices.SortFunc(got, func(a, b connectors.Row) int { return strings.Compare(a.Origin, b.Origin) })
+		slices.SortFunc(got, func(a, b connectors.Row) int { return strings.Compare(a.Values[0].Text, b.Values[0].Text) })
 	}
 	expect(t, got, all)
 }

@@ -33,7 +33,7 @@ func (mysqlDialect) connect(ctx context.Context, cfg TableConfig, dsn string) (e
 		catalogue: mysqlCatalogue(cfg.Table), columnOf: mysqlColumn, list: mysqlTables,
 	}
 	if e.conn, err = db.Conn(ctx); err == nil {
-		err = mysqlSession(ctx, e.conn, cfg)
+		err = mysqlSession(ctx, e, cfg)
 	}
 	if err != nil {
 		e.close()
@@ -68,21 +68,27 @@ func mysqlConfig(cfg TableConfig, dsn string) (*mysql.Config, error) {
 }
 
 // mysqlSession makes texts come as they are stored, whatever the server's settings.
-func mysqlSession(ctx context.Context, conn *sql.Conn, cfg TableConfig) error {
+func mysqlSession(ctx context.Context, e *sqlEngine, cfg TableConfig) error {
 	var version string
-	if err := conn.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+	if err := e.conn.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
 		return err
 	}
 	limit := fmt.Sprintf("max_execution_time = %d", cfg.Limits.QueryTime.Milliseconds())
 	if strings.Contains(version, "MariaDB") {
 		limit = fmt.Sprintf("max_statement_time = %.3f", cfg.Limits.QueryTime.Seconds())
 	}
+	isolation := ""
+	if cfg.LogPlace {
+		e.place = newLogPlace(cfg.Driver, version)
+		e.begin, isolation = e.place.begin, "ISOLATION LEVEL "+e.place.isolation+", "
+		limit += ", innodb_lock_wait_timeout = 5"
+	}
 	for _, set := range []string{
 		// ALLOW_INVALID_DATES so that any date that is there can be compared; nothing else that changes what is read.
 		"SET SESSION character_set_results = NULL, time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES', lock_wait_timeout = 5, " + limit,
-		"SET SESSION TRANSACTION READ ONLY",
+		"SET SESSION TRANSACTION " + isolation + "READ ONLY",
 	} {
-		if _, err := conn.ExecContext(ctx, set); err != nil {
+		if _, err := e.conn.ExecContext(ctx, set); err != nil {
 			return err
 		}
 	}

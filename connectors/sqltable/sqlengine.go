@@ -20,6 +20,8 @@ type sqlEngine struct {
 	catalogue string
 	columnOf  func(cells [][]byte) column
 	list      string
+	// place is found with the rows, if not nil.
+	place *logPlace
 }
 
 func (e *sqlEngine) close() {
@@ -59,7 +61,16 @@ func (e *sqlEngine) read(ctx context.Context, query statement, yield func([][]by
 	if err != nil {
 		return nil, err
 	}
-	if err = e.query(ctx, within, query, yield); err == nil {
+	if e.place != nil {
+		query.text += e.place.locking
+		if !e.place.last {
+			err = e.place.find(ctx, e)
+		}
+	}
+	if err == nil {
+		err = e.query(ctx, within, query, yield)
+	}
+	if err == nil {
 		err = e.query(ctx, within, statement{text: e.catalogue}, func(cells [][]byte) error {
 			columns = append(columns, e.columnOf(cells))
 			return nil
@@ -67,6 +78,9 @@ func (e *sqlEngine) read(ctx context.Context, query statement, yield func([][]by
 	}
 	if eerr := end(); err == nil {
 		err = eerr
+	}
+	if err == nil && e.place != nil && e.place.last {
+		err = e.place.find(ctx, e)
 	}
 	return columns, err
 }

@@ -42,6 +42,8 @@ type TableConfig struct {
 	Charset string
 	// Limits bound each query (QueryTime); a Table has one connection.
 	Limits connectors.Limits
+	// LogPlace has [Table.LogPlace] tell where in the binlog of MySQL or MariaDB rows were read.
+	LogPlace bool
 }
 
 // Table reads one table or view on one connection, which is made anew when it

@@ -49,6 +49,11 @@ func openDepartment(ctx context.Context, address, table string) (*departmentDB, 
 	if d.db, err = sql.Open(name, dsn); err != nil {
 		return nil, err
 	}
+	if d.driver == "postgres" { // what a run that was cut off left behind
+		if err := d.dropSlots(ctx); err != nil {
+			return nil, errors.Join(err, d.db.Close())
+		}
+	}
 	create := `DROP TABLE IF EXISTS %[1]s; CREATE TABLE %[1]s (id BIGINT PRIMARY KEY, holder VARCHAR(60) NOT NULL, area NUMERIC(18,4), remark %[2]s,
 		updated_at TIMESTAMP(6) NOT NULL); CREATE INDEX %[1]s_cursor ON %[1]s (updated_at, id)`
 	remark := "TEXT"
@@ -191,7 +196,36 @@ func (d *departmentDB) truth(ctx context.Context) (map[string]hashed, error) {
 	return all, rows.Err()
 }
 
+// close drops the table, and what change capture left behind for it.
 func (d *departmentDB) close(ctx context.Context) error {
 	_, err := d.db.ExecContext(ctx, "DROP TABLE IF EXISTS "+d.table)
+	if d.driver == "postgres" {
+		err = errors.Join(err, d.dropSlots(ctx))
+	}
 	return errors.Join(err, d.db.Close())
+}
+
+// dropSlots takes away the slots and publications that sources named water/… have made, once nobody reads them.
+func (d *departmentDB) dropSlots(ctx context.Context) error {
+	const ours = `'onewindow\_water\_%'`
+	for {
+		if _, err := d.db.ExecContext(ctx, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND slot_name LIKE "+ours); err != nil {
+			return err
+		}
+		var left int
+		if err := d.db.QueryRowContext(ctx, "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE "+ours).Scan(&left); err != nil {
+			return err
+		}
+		if left == 0 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	_, err := d.db.ExecContext(ctx, `DO $$ DECLARE name text; BEGIN
+		FOR name IN SELECT pubname FROM pg_publication WHERE pubname LIKE `+ours+` LOOP EXECUTE format('DROP PUBLICATION %I', name); END LOOP; END $$`)
+	return err
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/onewindow/onewindow/analytics"
 	"github.com/onewindow/onewindow/analytics/engine"
 	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/connectors/binlog"
 	"github.com/onewindow/onewindow/connectors/files"
 	"github.com/onewindow/onewindow/connectors/httpapi"
 	"github.com/onewindow/onewindow/connectors/pglog"
@@ -231,7 +232,7 @@ func sourceKinds() map[string]connectors.Constructor {
 			if def.Log != nil && def.Log.Driver == "postgres" {
 				return pglog.New(def, logger)
 			}
-			return nil, fmt.Errorf("%w: log of %s", connectors.ErrDefinition, def.Name)
+			return binlog.New(def, logger)
 		},
 	}
 }

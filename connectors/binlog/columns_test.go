@@ -1,0 +1,154 @@
+package binlog
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+
+	"github.com/onewindow/onewindow/connectors"
+)
+
+// TestColumns adds, moves and changes columns while the table is followed, and while it is not.
+func TestColumns(t *testing.T) {
+	db := newDepartment(t)
+	db.run(t, "CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR(40), note VARCHAR(40))")
+	src := opened(t, db.definition(t, "people", "id", "name"), nil)
+	position := readAll(t, src)[0].Position
+	reopen := func(t *testing.T) error {
+		t.Helper()
+		if err := src.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return src.Open(t.Context(), position)
+	}
+	steps := []struct {
+		statements []string
+		columns    []string
+		rows       []string
+	}{
+		{[]string{"INSERT INTO people VALUES (1,'a','x')"}, []string{"id", "name", "note"}, []string{"1=a"}},
+		{
+			[]string{"INSERT INTO people VALUES (2,'b','x')", "ALTER TABLE people ADD COLUMN born DATE NULL FIRST", "INSERT INTO people VALUES ('2000-01-01',3,'c','x')"},
+			[]string{"born", "id", "name", "note"},
+			[]string{"2=b", "3=c"},
+		},
+		// Names change places, types do not: only the statement in the log tells.
+		{
+			[]string{"ALTER TABLE people CHANGE note name VARCHAR(40), CHANGE name note VARCHAR(40)", "INSERT INTO people VALUES (NULL,4,'x','d')"},
+			[]string{"born", "id", "note", "name"},
+			[]string{"4=d"},
+		},
+		// The type of a wanted column changes, and so may the values of all rows: they are read again.
+		{
+			[]string{"ALTER TABLE people MODIFY name VARCHAR(3)", "INSERT INTO people VALUES (NULL,5,'x','e')"},
+			[]string{"born", "id", "note", "name"},
+			[]string{"1=x", "2=x", "3=x", "4=d", "5=e"},
+		},
+	}
+	for _, away := range []bool{false, true} {
+		for i, step := range steps {
+			if away && i == len(steps)-1 {
+				continue // that is a loss, see below
+			}
+			if away { // it was not read while the columns changed
+				if err := src.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, statement := range step.statements {
+				db.run(t, statement)
+			}
+			if away {
+				if err := reopen(t); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var rows []string
+			batches := readAll(t, src)
+			for _, b := range batches {
+				for _, r := range b.Rows {
+					rows = append(rows, r.Values[0].Text+"="+r.Values[1].Text)
+				}
+			}
+			slices.Sort(rows)
+			last := batches[len(batches)-1]
+			if !slices.Equal(rows, step.rows) || !slices.Equal(columnNames(last.Columns), step.columns) {
+				t.Errorf("away %v, %v: rows %v, columns %v; want %v, %v", away, step.statements[0], rows, columnNames(last.Columns), step.rows, step.columns)
+			}
+			position = last.Position
+		}
+		db.run(t, "DROP TABLE people")
+		db.run(t, "CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR(40), note VARCHAR(40))")
+		batches := readAll(t, src)
+		position = batches[len(batches)-1].Position
+	}
+	// Several changes while it was not read: the rows between them cannot be told.
+	if err := src.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db.run(t, "ALTER TABLE people ADD COLUMN born DATE NULL FIRST")
+	db.run(t, "INSERT INTO people VALUES ('2000-01-01',3,'c','x')")
+	db.run(t, "ALTER TABLE people DROP COLUMN born")
+	db.run(t, "ALTER TABLE people ADD COLUMN age INT NULL")
+	if err := src.Open(t.Context(), position); err != nil {
+		t.Fatal(err)
+	}
+	_, err := src.Read(t.Context())
+	for err == nil {
+		_, err = src.Read(t.Context())
+	}
+	if code(t, err) != connectors.FaultSchema {
+		t.Errorf("rows of an unknown shape gave %v", err)
+	}
+	recovered(t, src, position, 1)
+}
+
+// TestForeignKeys deletes rows that the server deletes in other tables without logging it.
+func TestForeignKeys(t *testing.T) {
+	db := newDepartment(t)
+	db.run(t, "CREATE TABLE offices (id INT PRIMARY KEY)")
+	db.run(t, "CREATE TABLE houses (id INT PRIMARY KEY, office INT, FOREIGN KEY (office) REFERENCES offices (id) ON DELETE CASCADE)")
+	db.run(t, "CREATE TABLE people (id INT PRIMARY KEY, twice INT AS (id * 2) VIRTUAL, name VARCHAR(40), thrice INT AS (id * 3) STORED, house INT, "+
+		"FOREIGN KEY (house) REFERENCES houses (id) ON DELETE CASCADE)")
+	db.run(t, "INSERT INTO offices VALUES (1), (2)")
+	db.run(t, "INSERT INTO houses VALUES (10, 1), (20, 2)")
+	db.run(t, "INSERT INTO people (id, name, house) VALUES (1, 'a', 10)")
+	src := opened(t, db.definition(t, "people", "id", "name", "twice", "thrice"), nil)
+	readAll(t, src)
+	db.run(t, "INSERT INTO people (id, name, house) VALUES (2, 'b', 20)")
+	rows := rowsOf(readAll(t, src))
+	if len(rows) != 1 || rows[0].Values[1].Text != "b" || rows[0].Values[2].Text != "4" || rows[0].Values[3].Text != "6" {
+		t.Fatalf("a row with generated columns = %+v", rows)
+	}
+	db.run(t, "DELETE FROM offices WHERE id = 1")
+	gap := false
+	for _, b := range readAll(t, src) {
+		gap = gap || b.Gap
+	}
+	if !gap {
+		t.Error("a delete that a foreign key passed on was not noticed")
+	}
+}
+
+// recovered opens a source anew after a loss was reported, which reads all of the table and says that there was a gap.
+func recovered(t *testing.T, src *source, position json.RawMessage, rows int) {
+	t.Helper()
+	if err := src.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := src.Open(t.Context(), position); err != nil {
+		t.Fatalf("Open after the loss was reported: %v", err)
+	}
+	batches := readAll(t, src)
+	if got := rowsOf(batches); len(got) != rows || !batches[0].Gap {
+		t.Errorf("after the loss: %d rows, gap %v; want %d and a gap", len(got), batches[0].Gap, rows)
+	}
+}
+
+func columnNames(columns []connectors.Column) []string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.Name
+	}
+	return names
+}

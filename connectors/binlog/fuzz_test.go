@@ -1,0 +1,171 @@
+package binlog
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/replication"
+
+	"github.com/onewindow/onewindow/connectors"
+)
+
+func FuzzPosition(f *testing.F) {
+	for _, seed := range []string{
+		`{"file":"binlog.000001","offset":4,"clock":1,"columns":[{"name":"id","type":"int(11)"}]}`,
+		`{"file":"b.1","offset":312721572,"born":1795639809,"done":7,"clock":1795642092000000,"columns":[{"name":"n","type":"text","nullable":true,"charset":"gbk"}],"rereads":[{"id":"r","range":{"from":["1"]},"after":["2"]}]}`,
+		`{"file":"b","offset":4,"clock":1,"columns":[]}`, `{}`, `x`, `{"lsn":"0/16B3748"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := parsePosition(text)
+		if err != nil {
+			if !errors.Is(err, connectors.ErrPosition) {
+				t.Fatalf("%q: %v", text, err)
+			}
+			return
+		}
+		encoded, err := p.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := parsePosition(encoded); err != nil || mustEncode(t, again) != string(encoded) {
+			t.Fatalf("%q became %q: %v", text, encoded, err)
+		}
+	})
+}
+
+func mustEncode(t *testing.T, p position) string {
+	t.Helper()
+	text, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// FuzzRows reads events with rows of every type from any bytes.
+func FuzzRows(f *testing.F) {
+	kinds := []struct {
+		kind byte
+		meta uint16
+		text string
+	}{
+		{mysql.MYSQL_TYPE_LONG, 0, "int(7) unsigned zerofill"},
+		{mysql.MYSQL_TYPE_NEWDECIMAL, 18<<8 | 2, "decimal(18,2)"},
+		{mysql.MYSQL_TYPE_VARCHAR, 400, "varchar(100)"},
+		{mysql.MYSQL_TYPE_DATETIME2, 6, "datetime(6)"},
+		{mysql.MYSQL_TYPE_TIME2, 3, "time(3)"},
+		{mysql.MYSQL_TYPE_TIMESTAMP2, 1, "timestamp(1)"},
+		{mysql.MYSQL_TYPE_FLOAT, 4, "float"},
+		{mysql.MYSQL_TYPE_DOUBLE, 8, "double(20,4)"},
+		{mysql.MYSQL_TYPE_STRING, uint16(mysql.MYSQL_TYPE_ENUM)<<8 | 1, "enum('a','b''c')"},
+		{mysql.MYSQL_TYPE_STRING, uint16(mysql.MYSQL_TYPE_SET)<<8 | 8, "set('a','b')"},
+		{mysql.MYSQL_TYPE_STRING, uint16(mysql.MYSQL_TYPE_STRING)<<8 | 6, "binary(6)"},
+		{mysql.MYSQL_TYPE_BIT, 1<<8 | 5, "bit(13)"},
+		{mysql.MYSQL_TYPE_BLOB, 4, "longblob"},
+		{mysql.MYSQL_TYPE_DATE, 0, "date"},
+		{mysql.MYSQL_TYPE_YEAR, 0, "year(4)"},
+		{mysql.MYSQL_TYPE_DOUBLE, 8, "double"},
+	}
+	table := &replication.TableMapEvent{ColumnCount: uint64(len(kinds))}
+	var columns []column
+	var names []string
+	for i, k := range kinds {
+		name := string(rune('a' + i))
+		table.ColumnType, table.ColumnMeta = append(table.ColumnType, k.kind), append(table.ColumnMeta, k.meta)
+		columns, names = append(columns, column{Name: name, Type: k.text}), append(names, name)
+	}
+	head := append([]byte{1, 0, 0, 0, 0, 0, 1, 0, 16, 0xff, 0xff}, bytes.Repeat([]byte{0}, 2)...)
+	f.Add(byte(replication.WRITE_ROWS_EVENTv1), append(head, bytes.Repeat([]byte{0x80, 1}, 200)...))
+	f.Add(byte(replication.UPDATE_ROWS_EVENTv2), append([]byte{1, 0, 0, 0, 0, 0, 1, 0, 2, 0, 16, 0xff, 0xff, 0xff, 0xff, 0, 0}, bytes.Repeat([]byte{0, 5}, 200)...))
+	f.Add(byte(replication.MARIADB_WRITE_ROWS_COMPRESSED_EVENT_V1), append(head, 0x81, 4, 0x78, 0x9c))
+	f.Fuzz(func(t *testing.T, kind byte, body []byte) {
+		p, err := newPlan(table, columns, names)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := parseRows(&event{EventHeader: replication.EventHeader{EventType: replication.EventType(kind)}, body: body})
+		if err != nil || r == nil {
+			return
+		}
+		for len(r.rest) > 0 {
+			left := len(r.rest)
+			if err := r.image(p, r.present); err != nil {
+				return
+			}
+			if len(r.rest) >= left {
+				t.Fatal("a row took no bytes")
+			}
+			for i, cell := range p.cells {
+				if name := names[i]; !strings.ContainsAny(name, "ckm") && !strings.Contains(kinds[i].text, "bit") && !utf8.Valid(cell) {
+					t.Fatalf("column %s (%s) = %q", name, kinds[i].text, cell)
+				}
+			}
+		}
+	})
+}
+
+// FuzzEvent reads any bytes as an event.
+func FuzzEvent(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x00\x04\x01\x00\x00\x00\x28\x00\x00\x00\x00\x00\x00\x00\x20\x00\x04\x00\x00\x00\x00\x00\x00\x00binlog.000001"))
+	f.Add([]byte("\x00\x00\x00\x00\x02\x01\x00\x00\x00\x30\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00db\x00BEGIN"))
+	f.Add([]byte("\x00\x00\x00\x00\x13\x01\x00\x00\x00\x30\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, packet []byte) {
+		d := &dump{parser: replication.NewBinlogParser(), at: place{"binlog.000001", 4}}
+		if e, err := d.parse(packet); err != nil {
+			code(t, err)
+		} else if e == nil {
+			t.Fatal("no event and no error")
+		}
+	})
+}
+
+func FuzzStatement(f *testing.F) {
+	for _, seed := range []string{"TRUNCATE people", "/*!40000 ALTER TABLE `people` ADD x INT */", "-- x\nDROP TABLE a, people", "/*", "#", "ROLLBACK TO SAVEPOINT a", "XA ROLLBACK 'a'"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		verb, rest := verbOf(text)
+		if len(verb)+len(rest) > len(text) || !strings.HasSuffix(text, rest) {
+			t.Fatalf("%q = %q and %q", text, verb, rest)
+		}
+		if mentions(text, "people") && !strings.Contains(strings.ToLower(text), "people") {
+			t.Fatalf("%q does not mention it", text)
+		}
+	})
+}
+
+// TestStatements is about which statements change the table without rows in the log.
+func TestStatements(t *testing.T) {
+	for _, test := range []struct {
+		text       string
+		gap, stale bool
+	}{
+		{"TRUNCATE TABLE `people`", true, false},
+		{"truncate people2", false, false},
+		{"ALTER TABLE people ADD x INT", false, true},
+		{"ALTER TABLE people DROP PARTITION p0", true, true},
+		{"/*!40101 DROP TABLE a, `db`.`PEOPLE` */", true, true},
+		{"RENAME TABLE people TO old, new TO people", true, true},
+		{"CREATE INDEX i ON people (name)", true, true},
+		{"DROP DATABASE dep", true, true},
+		{"DROP DATABASE dep2", false, false},
+		{"GRANT SELECT ON people TO x", false, false},
+	} {
+		s := &source{target: target{schema: "dep", table: "people"}}
+		verb, rest := verbOf(test.text)
+		switch verb {
+		case "TRUNCATE", "ALTER", "DROP", "RENAME", "CREATE":
+			s.definition(verb, rest)
+		}
+		if s.gap != test.gap || s.stale != test.stale {
+			t.Errorf("%s: gap %v, stale %v", test.text, s.gap, s.stale)
+		}
+	}
+}

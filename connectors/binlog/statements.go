@@ -1,0 +1,127 @@
+package binlog
+
+import (
+	"context"
+	"strings"
+)
+
+// statement takes note of a statement in the log: the borders of transactions,
+// changes of the table, and what was logged as a statement instead of rows.
+func (s *source) statement(ctx context.Context, e *event, schema, text string) {
+	verb, rest := verbOf(text)
+	if !s.group.open {
+		s.open(e)
+	}
+	switch verb {
+	case "BEGIN", "START":
+		s.group.transaction = true
+		return
+	case "XA":
+		switch second, _ := verbOf(rest); second {
+		case "START", "BEGIN":
+			s.group.transaction = true
+			return
+		case "ROLLBACK":
+			s.distrust(ctx, "a transaction that was prepared (XA) was rolled back")
+		case "END", "PREPARE":
+			return
+		}
+		s.group = group{}
+		return
+	case "COMMIT":
+		s.group = group{}
+		return
+	case "ROLLBACK":
+		if second, more := verbOf(rest); second == "TO" || second == "WORK" && strings.HasPrefix(strings.ToUpper(strings.TrimSpace(more)), "TO") {
+			return
+		}
+		if s.group.changes > 0 {
+			s.distrust(ctx, "a transaction that is in the binlog was rolled back")
+		}
+		s.group = group{}
+		return
+	case "SAVEPOINT", "RELEASE":
+		return
+	case "INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "WITH":
+		// Triggers and procedures may change our table without naming it.
+		if strings.EqualFold(schema, s.target.schema) || mentions(text, s.target.table) {
+			s.distrust(ctx, "rows were changed by a statement that was logged as such (binlog_format of a session)")
+		}
+	case "TRUNCATE", "ALTER", "DROP", "RENAME", "CREATE":
+		s.definition(verb, rest)
+	}
+	if !s.group.transaction {
+		s.group = group{}
+	}
+}
+
+// definition takes note of a change of a table or database.
+func (s *source) definition(verb, rest string) {
+	what, _ := verbOf(rest)
+	if (what == "DATABASE" || what == "SCHEMA") && verb == "DROP" && mentions(rest, s.target.schema) {
+		s.gap, s.stale = true, true
+	}
+	if !mentions(rest, s.target.table) {
+		return
+	}
+	switch {
+	case verb == "TRUNCATE":
+		s.gap = true
+		return
+	case verb != "ALTER", strings.Contains(strings.ToUpper(rest), "PARTITION"):
+		s.gap = true
+	}
+	s.stale = true
+}
+
+// verbOf returns the first word of a statement, in upper case, and what follows
+// it. Comments are left out, but those of which the server runs the content.
+func verbOf(text string) (verb, rest string) {
+	for {
+		text = strings.TrimLeft(text, " \t\r\n(;")
+		switch {
+		case strings.HasPrefix(text, "/*!"), strings.HasPrefix(text, "/*M!"):
+			text = strings.TrimLeft(text[strings.IndexByte(text, '!')+1:], "0123456789")
+			continue
+		case strings.HasPrefix(text, "/*"):
+			_, after, ok := strings.Cut(text[2:], "*/")
+			if !ok {
+				return "", ""
+			}
+			text = after
+			continue
+		case strings.HasPrefix(text, "#"), strings.HasPrefix(text, "--"):
+			_, after, ok := strings.Cut(text, "\n")
+			if !ok {
+				return "", ""
+			}
+			text = after
+			continue
+		}
+		break
+	}
+	n := 0
+	for n < len(text) && letter(text[n]) {
+		n++
+	}
+	return strings.ToUpper(text[:n]), text[n:]
+}
+
+func letter(b byte) bool { return b|0x20 >= 'a' && b|0x20 <= 'z' || b == '_' }
+
+// mentions says whether a name occurs in a statement as a whole word, be it in upper or lower case.
+func mentions(text, name string) bool {
+	text, name = strings.ToLower(text), strings.ToLower(name)
+	word := func(b byte) bool { return letter(b) || b >= '0' && b <= '9' || b == '$' || b >= 0x80 }
+	for at := 0; ; at++ {
+		i := strings.Index(text[at:], name)
+		if i < 0 {
+			return false
+		}
+		at += i
+		end := at + len(name)
+		if (at == 0 || !word(text[at-1])) && (end == len(text) || !word(text[end])) {
+			return true
+		}
+	}
+}
