@@ -14,7 +14,7 @@ import (
 const (
 	maxDefinitionBytes = 1 << 20
 	defaultInterval    = 5 * time.Second
-	defaultBatch       = 5000
+	defaultBatch       = 2000
 	// MaxBatch is the largest batch that a definition may ask for.
 	MaxBatch           = 20_000
 	defaultTimezone    = "Asia/Shanghai"

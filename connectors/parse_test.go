@@ -41,7 +41,7 @@ func TestParseDefinitions(t *testing.T) {
 			},
 		},
 		{
-			Name: "police/resident", Resource: "police.resident", Kind: KindFiles, Interval: 5 * time.Second, Batch: 5000,
+			Name: "police/resident", Resource: "police.resident", Kind: KindFiles, Interval: 5 * time.Second, Batch: 2000,
 			Files: &Files{Dir: filepath.Join(dir, "police"), DirName: "police", Pattern: "resident-*.csv", Charset: "gbk", Delimiter: '|',
 				Format: FormatCSV, HeaderRow: 1},
 			Limits: limits,
@@ -51,7 +51,7 @@ func TestParseDefinitions(t *testing.T) {
 			},
 		},
 		{
-			Name: "civil/marriage", Resource: "civil.marriage", Kind: KindHTTP, Interval: 5 * time.Second, Batch: 5000,
+			Name: "civil/marriage", Resource: "civil.marriage", Kind: KindHTTP, Interval: 5 * time.Second, Batch: 2000,
 			HTTP: &HTTP{URL: "http://127.0.0.1:18101/marriages", PageParam: "page", SizeParam: "size", Size: 1000, Records: "data", TokenFile: "/run/secrets/civil.token",
 				Paging: PagingNumber, Overlap: 5 * time.Minute},
 			Limits: limits,

@@ -69,7 +69,7 @@ func (b *bench) connectors(ctx context.Context, address string, rows int) (err e
 
 // bulk measures the first reading of the whole table.
 func (b *bench) bulk(ctx context.Context, m *measured, rows int, limit float64) error {
-	source := m.start(ctx, fmt.Sprintf("kind: sql\n    batch: 5000\n    sql: {driver: %s, dsn_file: water.dsn, table: %s, mode: bulk, key: id}", m.department.driver, benchTable))
+	source := m.start(ctx, fmt.Sprintf("kind: sql\n    sql: {driver: %s, dsn_file: water.dsn, table: %s, mode: bulk, key: id}", m.department.driver, benchTable))
 	defer source.stop()
 	if err := source.await(ctx, int64(rows)); err != nil {
 		return err
@@ -86,7 +86,7 @@ func (b *bench) bulk(ctx context.Context, m *measured, rows int, limit float64) 
 // changes measures change capture: as many changes as the table has rows, made before they are read, and then single
 // ones, for the lag.
 func (b *bench) changes(ctx context.Context, m *measured, rows int, limit float64) error {
-	log := fmt.Sprintf("kind: log\n    batch: 5000\n    log: {driver: %s, dsn_file: water.dsn, table: %s, key: id%s}",
+	log := fmt.Sprintf("kind: log\n    log: {driver: %s, dsn_file: water.dsn, table: %s, key: id%s}",
 		m.department.driver, benchTable, map[bool]string{true: ", server_id: 918274"}[m.department.driver == "mariadb"])
 	source := m.start(ctx, log)
 	if err := source.await(ctx, int64(rows)); err != nil { // the snapshot

@@ -37,7 +37,7 @@ func TestDrillConnectors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = drillConnectorsCommand(t.Context(), []string{"--database", address, "--rows", "3000", "--kills", "5", "--pace", "2500ms"}, out)
+			err = drillConnectorsCommand(t.Context(), []string{"--database", address, "--rows", "3000", "--kills", "5", "--pace", "2500ms", "--outage", "3s"}, out)
 			said, rerr := os.ReadFile(out.Name())
 			if err != nil || rerr != nil || !strings.Contains(string(said), "keys that differ 0") {
 				t.Fatalf("%v %v\n%s", err, rerr, said)

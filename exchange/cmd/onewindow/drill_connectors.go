@@ -22,12 +22,14 @@ import (
 func drillConnectorsCommand(ctx context.Context, args []string, out *os.File) error {
 	flags := newFlags("drill-connectors", `kill -9 the hub while a department's table is being changed; compare the two afterwards
 
-The table is read twice at a time, by cursor and by change capture, into two resources.`)
+The table is read twice at a time, by cursor and by change capture, into two resources. After the kills the database is
+cut off for a while, loses its log and gets another column; each has to be told and got over.`)
 	address := flags.String("database", "", "the department's database: postgres://… or mysql://…; a table of its own is made there and dropped")
 	rows := flags.Int("rows", 1_000_000, "rows at the beginning")
 	kills := flags.Int("kills", 30, "how often to kill")
 	clerks := flags.Int("clerks", 3, "how many change the table at a time; one of them commits late")
 	pace := flags.Duration("pace", 4*time.Second, "the longest life between two kills")
+	cutOff := flags.Duration("outage", 10*time.Second, "how long the database is cut off after the kills; its log is lost and a column added meanwhile")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -38,11 +40,17 @@ The table is read twice at a time, by cursor and by change capture, into two res
 	if err != nil {
 		return err
 	}
-	d := &connectorDrill{dir: dir, rows: *rows, kills: *kills, clerks: *clerks, pace: *pace, out: out, started: time.Now()}
+	d := &connectorDrill{dir: dir, rows: *rows, kills: *kills, clerks: *clerks, pace: *pace, cutOff: *cutOff, out: out, started: time.Now()}
 	if d.department, err = openDepartment(ctx, *address, "ow_drill_permit"); err != nil {
 		return err
 	}
-	err = d.run(ctx)
+	host, err := d.department.host()
+	if err == nil {
+		d.line, err = newLine(ctx, host)
+	}
+	if err == nil {
+		err = errors.Join(d.run(ctx), d.line.listener.Close())
+	}
 	if err != nil {
 		err = fmt.Errorf("%w (kept: %s)", err, dir)
 	}
@@ -59,10 +67,11 @@ func removeWhen(good bool, dir string) error {
 type connectorDrill struct {
 	dir                 string
 	rows, kills, clerks int
-	pace                time.Duration
+	pace, cutOff        time.Duration
 	out                 *os.File
 	started             time.Time
 	department          *departmentDB
+	line                *line
 	child               *childHub
 }
 
@@ -75,7 +84,11 @@ var drillSources = []string{"water/cursor", "water/log"}
 
 // definitions writes the two sources of the table.
 func (d *connectorDrill) definitions() (string, error) {
-	if err := os.WriteFile(filepath.Join(d.dir, "water.dsn"), []byte(d.department.dsn+"\n"), 0o600); err != nil {
+	dsn, err := d.department.through(d.line)
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(d.dir, "water.dsn"), []byte(dsn+"\n"), 0o600); err != nil {
 		return "", err
 	}
 	fields := "fields: [{from: id, to: id, type: integer}, {from: holder, to: holder}, {from: area, to: area, type: decimal}, {from: remark, to: remark}]"
@@ -192,6 +205,11 @@ func (d *connectorDrill) finish(ctx context.Context) error {
 	if err := d.catchUp(ctx, client); err != nil {
 		return err
 	}
+	if d.cutOff > 0 {
+		if err := d.outage(ctx, client); err != nil {
+			return err
+		}
+	}
 	// A cursor never sees a delete; the reconciliation does.
 	repaired, err := proveOne(ctx, client.connectors, "water/cursor", true)
 	if err != nil {
@@ -244,7 +262,7 @@ func (d *connectorDrill) catchUp(ctx context.Context, client *client) error {
 			if s.GetState() == connectorsv1.SourceState_SOURCE_STATE_CAUGHT_UP {
 				done++
 			}
-			if s.GetFault() != "" && time.Since(began) > time.Minute {
+			if s.GetFault() != "" && time.Since(began) > 3*time.Minute {
 				return fmt.Errorf("%s: %s", s.GetName(), s.GetFault())
 			}
 		}
