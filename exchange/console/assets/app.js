@@ -168,8 +168,9 @@ function showStorage(s) {
 
 const SOURCE_TONES = {
   SOURCE_STATE_STARTING: "idle", SOURCE_STATE_READING: "busy", SOURCE_STATE_CAUGHT_UP: "good",
-  SOURCE_STATE_FAILING: "bad", SOURCE_STATE_STOPPED: "idle",
+  SOURCE_STATE_FAILING: "bad", SOURCE_STATE_BLOCKED: "warn", SOURCE_STATE_PAUSED: "idle", SOURCE_STATE_WAITING: "idle", SOURCE_STATE_STOPPED: "idle",
 };
+const PROOF_TONES = { PROOF_VERDICT_EQUAL: "good", PROOF_VERDICT_DIFFERENT: "bad", PROOF_VERDICT_FAILED: "warn", PROOF_VERDICT_ASKED: "busy" };
 
 function counts(map) {
   return Object.entries(map ?? {}).map(([rule, n]) => `${has("rule." + rule) ? t("rule." + rule) : rule} ${number(n)}`).join(" · ");
@@ -184,13 +185,13 @@ function sourceRows(s) {
   const title = state.titles.get(s.name.split("/")[0]);
   const row = el("tr", { class: s.fault ? "with-fault" : undefined },
     el("td", {}, el("span", { class: "name" }, s.name), el("small", {}, [title, kind, s.resource].filter(Boolean).join(" · "))),
-    el("td", {}, badge(SOURCE_TONES[s.state] ?? "idle", t(s.state))),
+    el("td", {}, badge(SOURCE_TONES[s.state] ?? "idle", t(s.state)), s.proof ? badge(PROOF_TONES[s.proof.verdict] ?? "idle", t(s.proof.verdict)) : null),
     cell(t("read"), number(s.read)),
     cell(t("accepted"), number(s.accepted), counts(s.findings)),
     cell(t("rejected"), number(s.rejected), counts(s.rejectedByRule)),
     el("td", { "data-label": t("lastRead"), title: s.lastReadTime ? instant(s.lastReadTime) : undefined }, s.lastReadTime ? ago(s.lastReadTime) : t("never")));
   if (!s.fault) return [row];
-  return [row, el("tr", {}, el("td", { colspan: 6, class: "fault" }, el("p", {}, el("strong", {}, t("fault") + ": "), s.fault)))];
+  return [row, el("tr", {}, el("td", { colspan: 6, class: "fault" }, el("p", {}, el("strong", {}, t(has("fault." + s.faultCode) ? "fault." + s.faultCode : "fault") + ": "), s.fault)))];
 }
 
 function showSources(answer) {
