@@ -327,8 +327,12 @@ func TestHeldRefuses(t *testing.T) {
 		buckets          int
 		wanted           []int
 	}{
-		{"", "a/test", 1, []int{0}}, {"a.b", "", 1, []int{0}}, {"a.b", "a/test", 0, []int{0}}, {"a.b", "a/test", exchange.MaxHeldBuckets + 1, []int{0}},
-		{"a.b", "a/test", 4, []int{4}}, {"a.b", "a/test", 4, []int{-1}},
+		{"", "a/test", 1, []int{0}},
+		{"a.b", "", 1, []int{0}},
+		{"a.b", "a/test", 0, []int{0}},
+		{"a.b", "a/test", exchange.MaxHeldBuckets + 1, []int{0}},
+		{"a.b", "a/test", 4, []int{4}},
+		{"a.b", "a/test", 4, []int{-1}},
 	} {
 		if err := s.HeldKeys(t.Context(), c.resource, c.source, c.buckets, c.wanted, nil); !errors.Is(err, ErrInvalid) {
 			t.Errorf("keys of %+v: %v", c, err)

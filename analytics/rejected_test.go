@@ -155,8 +155,14 @@ func TestRejectedLong(t *testing.T) {
 func TestRejectedRefuses(t *testing.T) {
 	s := openStore(t, config(t))
 	for _, q := range []exchange.RejectedQuery{
-		{Limit: -1}, {Limit: exchange.MaxRejected + 1}, {After: "x"}, {After: "-"}, {After: "12-" + strings.Repeat("z", 64)},
-		{After: strings.Repeat("ab", 32)}, {After: "9223372036854775807-" + strings.Repeat("ab", 32)}, {After: "1'-" + strings.Repeat("ab", 32)},
+		{Limit: -1},
+		{Limit: exchange.MaxRejected + 1},
+		{After: "x"},
+		{After: "-"},
+		{After: "12-" + strings.Repeat("z", 64)},
+		{After: strings.Repeat("ab", 32)},
+		{After: "9223372036854775807-" + strings.Repeat("ab", 32)},
+		{After: "1'-" + strings.Repeat("ab", 32)},
 	} {
 		if _, _, err := s.RejectedRecords(t.Context(), q); !errors.Is(err, exchange.ErrInvalid) {
 			t.Errorf("%+v: %v", q, err)

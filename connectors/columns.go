@@ -54,8 +54,15 @@ func fieldType(declared string) FieldType {
 		prefix string
 		is     FieldType
 	}{
-		{"tinyint(1)", Integer}, {"int", Integer}, {"bigint", Integer}, {"smallint", Integer}, {"mediumint", Integer}, {"tinyint", Integer},
-		{"numeric", Decimal}, {"decimal", Decimal}, {"bool", Boolean},
+		{"tinyint(1)", Integer},
+		{"int", Integer},
+		{"bigint", Integer},
+		{"smallint", Integer},
+		{"mediumint", Integer},
+		{"tinyint", Integer},
+		{"numeric", Decimal},
+		{"decimal", Decimal},
+		{"bool", Boolean},
 	} {
 		if strings.HasPrefix(declared, t.prefix) && !strings.HasSuffix(declared, "]") && !strings.HasPrefix(declared, "interval") {
 			return t.is

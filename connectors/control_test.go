@@ -228,7 +228,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("%v: %s", test.err, CodeOf(test.err))
 		}
 	}
-	if all := each(errors.Join(refused, errors.Join(away, cause))); len(all) != 3 || all[0] != refused || all[1] != away {
+	if all := each(errors.Join(refused, errors.Join(away, cause))); len(all) != 3 || !errors.Is(all[0], refused) || !errors.Is(all[1], away) {
 		t.Errorf("%v", all)
 	}
 }

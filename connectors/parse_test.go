@@ -28,8 +28,10 @@ func TestParseDefinitions(t *testing.T) {
 	want := []Definition{
 		{
 			Name: "market/enterprise", Resource: "market.enterprise", Kind: KindSQL, Interval: 2 * time.Second, Batch: 1000,
-			SQL: &SQL{Driver: "postgres", DSNFile: filepath.Join(dir, "market.dsn"), Table: "enterprise", Cursor: "updated_at", Key: []string{"row_id"},
-				Mode: Cursor, Delay: 2 * time.Second, Overlap: 5 * time.Minute},
+			SQL: &SQL{
+				Driver: "postgres", DSNFile: filepath.Join(dir, "market.dsn"), Table: "enterprise", Cursor: "updated_at", Key: []string{"row_id"},
+				Mode: Cursor, Delay: 2 * time.Second, Overlap: 5 * time.Minute,
+			},
 			Limits: limits,
 			Map: Mapping{
 				Key: []string{"uscc"}, EventTime: "updated_at", RecordedTime: "entered_at", Timezone: shanghai,
@@ -42,8 +44,10 @@ func TestParseDefinitions(t *testing.T) {
 		},
 		{
 			Name: "police/resident", Resource: "police.resident", Kind: KindFiles, Interval: 5 * time.Second, Batch: 2000,
-			Files: &Files{Dir: filepath.Join(dir, "police"), DirName: "police", Pattern: "resident-*.csv", Charset: "gbk", Delimiter: '|',
-				Format: FormatCSV, HeaderRow: 1},
+			Files: &Files{
+				Dir: filepath.Join(dir, "police"), DirName: "police", Pattern: "resident-*.csv", Charset: "gbk", Delimiter: '|',
+				Format: FormatCSV, HeaderRow: 1,
+			},
 			Limits: limits,
 			Map: Mapping{
 				Key: []string{"citizen_number", "kind"}, EventTime: "变更时间", Timezone: time.UTC,
@@ -52,8 +56,10 @@ func TestParseDefinitions(t *testing.T) {
 		},
 		{
 			Name: "civil/marriage", Resource: "civil.marriage", Kind: KindHTTP, Interval: 5 * time.Second, Batch: 2000,
-			HTTP: &HTTP{URL: "http://127.0.0.1:18101/marriages", PageParam: "page", SizeParam: "size", Size: 1000, Records: "data", TokenFile: "/run/secrets/civil.token",
-				Paging: PagingNumber, Overlap: 5 * time.Minute},
+			HTTP: &HTTP{
+				URL: "http://127.0.0.1:18101/marriages", PageParam: "page", SizeParam: "size", Size: 1000, Records: "data", TokenFile: "/run/secrets/civil.token",
+				Paging: PagingNumber, Overlap: 5 * time.Minute,
+			},
 			Limits: limits,
 			Map: Mapping{
 				Key: []string{"number"}, EventTime: "registered_at", Timezone: shanghai,
