@@ -20,8 +20,8 @@ run: build ## Start everything embedded with the sample county, and stay up (Ctr
 	@./bin/onewindow demo --data ./data
 
 .PHONY: test
-test: build $(TOOLS)/gotestsum ## Run all tests, with real PostgreSQL and Kafka where they can be installed. PKG=./connectors/... narrows.
-	@.tools/test $(PKG)
+test: build $(TOOLS)/gotestsum ## Run all tests, with real PostgreSQL, MariaDB, Kafka and OpenSSH where they can be installed. PKG=./connectors/... narrows.
+	@.tools/with-services .tools/test $(PKG)
 
 .PHONY: check
 check: gen-check tidy-check lint ## Generated code, modules, formatting and linters.
@@ -69,6 +69,14 @@ drill-kill: build ## kill -9 the hub at 20 random points of the load and compare
 .PHONY: drill-rotation
 drill-rotation: build ## Rotate the licence key under load; destroy the old one under dual control.
 	@./bin/onewindow drill-rotation
+
+.PHONY: drill-connectors
+drill-connectors: build ## Change a department's table while the hub is killed 30 times, with PostgreSQL and MariaDB; compare every key.
+	@.tools/with-services bash -c 'for url in "$$ONEWINDOW_TEST_POSTGRES" "$$ONEWINDOW_TEST_MARIADB"; do ./bin/onewindow drill-connectors --database "$$url" || exit; done'
+
+.PHONY: bench-connectors
+bench-connectors: build ## Print the figures of the connectors, with PostgreSQL and MariaDB.
+	@.tools/with-services bash -c 'for url in "$$ONEWINDOW_TEST_POSTGRES" "$$ONEWINDOW_TEST_MARIADB"; do ./bin/onewindow bench connectors --database "$$url" || exit; done'
 
 .PHONY: bench
 bench: build ## Print the figures of the README.

@@ -28,7 +28,7 @@ const (
 	// difference is found by looking at few of them.
 	proofBuckets = exchange.MaxHeldBuckets
 	// proofKeys is how many keys are looked at together.
-	proofKeys = 300_000
+	proofKeys = 100_000
 	// proofListed is how many differing keys a report lists; all are counted.
 	proofListed = 1000
 	// settleTime is how long a comparison waits for what is under way.
@@ -107,8 +107,10 @@ type comparison struct {
 	pacer   pacer
 	repair  bool
 	report  Report
-	batch   []exchange.Draft // repairs that are not handed over yet
-	again   [][]string       // keys of the source that are to be read again
+	// ours and theirs are the sums of each bucket, of source and exchange, as they were looked at last.
+	ours, theirs []exchange.HeldSum
+	batch        []exchange.Draft // repairs that are not handed over yet
+	again        [][]string       // keys of the source that are to be read again
 }
 
 // compare makes one comparison and, if repair is set, puts right what differs.
@@ -131,6 +133,8 @@ func (s *sourceRun) compare(ctx context.Context, repair bool) (Report, error) {
 	}
 	c.def, c.mapper, c.pacer = r.def, r.mapper, newPacer(r.def)
 	err = c.make(ctx)
+	c.report.SourceRows, c.report.SourceHash = total(c.ours)
+	c.report.HeldRows, c.report.HeldHash = total(c.theirs)
 	c.report.Finished = s.cfg.Now()
 	return c.report, err
 }
@@ -178,7 +182,9 @@ type record struct {
 }
 
 // scan calls yield with every record that the source has now. A key may come
-// more than once from sources without a key; the last one counts.
+// more than once, from files or where the record's key is not that of the
+// table; as with what is published, the newest event time counts, and among
+// equal ones the last.
 func (c *comparison) scan(ctx context.Context, yield func(record) error) (rejected int64, err error) {
 	began := time.Now()
 	err = c.scanner.Scan(ctx, KeyRange{}, func(rows []Row) error {
@@ -214,16 +220,13 @@ func (c *comparison) scan(ctx context.Context, yield func(record) error) (reject
 	return rejected, err
 }
 
-// repeats says that a key may come more than once, so that sums over rows say nothing.
-func (c *comparison) repeats() bool { return c.def.Kind == KindFiles || c.def.Kind == KindTopic }
-
 // sums compares all buckets and returns those that differ, in groups of about
 // proofKeys keys.
-func (c *comparison) sums(ctx context.Context) ([][]int, error) {
-	ours, theirs := make([]exchange.HeldSum, proofBuckets), make([]exchange.HeldSum, proofBuckets)
-	rejected, err := c.scan(ctx, func(r record) error {
+func (c *comparison) sums(ctx context.Context) (groups [][]int, err error) {
+	c.ours, c.theirs = make([]exchange.HeldSum, proofBuckets), make([]exchange.HeldSum, proofBuckets)
+	c.report.SourceRejected, err = c.scan(ctx, func(r record) error {
 		if r.draft.Operation != exchange.Delete {
-			ours[exchange.HeldBucket(r.draft.Key, proofBuckets)].Add(r.high, r.low)
+			c.ours[exchange.HeldBucket(r.draft.Key, proofBuckets)].Add(r.high, r.low)
 		}
 		return nil
 	})
@@ -235,16 +238,11 @@ func (c *comparison) sums(ctx context.Context) ([][]int, error) {
 		return nil, Away(FaultExchange, err, "the exchange does not say what it holds")
 	}
 	for _, sum := range held {
-		theirs[sum.Bucket] = sum
+		c.theirs[sum.Bucket] = sum
 	}
-	var all [2]exchange.HeldSum
-	var groups [][]int
 	keys := int64(proofKeys) // so that the first bucket begins a group
-	for bucket := range ours {
-		our, their := ours[bucket], theirs[bucket]
-		for i, sum := range []exchange.HeldSum{our, their} {
-			all[i].Count, all[i].High, all[i].Low = all[i].Count+sum.Count, all[i].High+sum.High, all[i].Low+sum.Low
-		}
+	for bucket, our := range c.ours {
+		their := c.theirs[bucket]
 		if our.Count == their.Count && our.High == their.High && our.Low == their.Low {
 			continue
 		}
@@ -253,9 +251,16 @@ func (c *comparison) sums(ctx context.Context) ([][]int, error) {
 		}
 		groups[len(groups)-1] = append(groups[len(groups)-1], bucket)
 	}
-	c.report.SourceRows, c.report.SourceRejected, c.report.HeldRows = all[0].Count, rejected, all[1].Count
-	c.report.SourceHash, c.report.HeldHash = fmt.Sprintf("%016x%016x", all[0].High, all[0].Low), fmt.Sprintf("%016x%016x", all[1].High, all[1].Low)
 	return groups, nil
+}
+
+// total adds the sums of all buckets up, for the report.
+func total(sums []exchange.HeldSum) (rows int64, hash string) {
+	var all exchange.HeldSum
+	for _, sum := range sums {
+		all.Count, all.High, all.Low = all.Count+sum.Count, all.High+sum.High, all.Low+sum.Low
+	}
+	return all.Count, fmt.Sprintf("%016x%016x", all.High, all.Low)
 }
 
 // found is one difference as one reading of both sides shows it.
@@ -300,54 +305,64 @@ func (c *comparison) keys(ctx context.Context, buckets []int, yield func(found, 
 	wanted := make([]bool, proofBuckets)
 	for _, bucket := range buckets {
 		wanted[bucket] = true
+		c.ours[bucket], c.theirs[bucket] = exchange.HeldSum{}, exchange.HeldSum{}
 	}
 	held := map[string]exchange.HeldKey{}
 	err := c.run.cfg.Holdings.HeldKeys(ctx, c.def.Resource, c.def.Name, proofBuckets, buckets, func(k exchange.HeldKey) error {
 		held[k.Key] = k
+		c.theirs[exchange.HeldBucket(k.Key, proofBuckets)].Add(k.High, k.Low)
 		return nil
 	})
 	if err != nil {
 		return Away(FaultExchange, err, "the exchange does not say what it holds")
 	}
-	compare := func(r record) error {
-		h, ok := held[r.draft.Key]
-		delete(held, r.draft.Key)
-		switch {
-		case r.draft.Operation == exchange.Delete && !ok, r.draft.Operation != exchange.Delete && ok && h.High == r.high && h.Low == r.low:
-			return nil
-		case r.draft.Operation == exchange.Delete:
-			return yield(found{is: isExtra, held: h}, r)
-		case ok:
-			return yield(found{is: isDifferent, high: r.high, low: r.low, held: h}, r)
-		}
-		return yield(found{is: isMissing, high: r.high, low: r.low}, r)
-	}
-	last := map[string]record{} // of sources that repeat keys
+	newest := map[string]record{}
 	_, err = c.scan(ctx, func(r record) error {
-		switch {
-		case !wanted[exchange.HeldBucket(r.draft.Key, proofBuckets)]:
-			return nil
-		case c.repeats():
-			last[r.draft.Key] = r
+		if !wanted[exchange.HeldBucket(r.draft.Key, proofBuckets)] {
 			return nil
 		}
-		return compare(r)
+		if was, ok := newest[r.draft.Key]; ok && was.draft.EventTime.After(r.draft.EventTime) {
+			return nil
+		}
+		if h, ok := held[r.draft.Key]; ok && r.is(h) { // nothing of it will be needed
+			r.draft.Payload, r.draft.Raw, r.sourceKey = nil, nil, nil
+		}
+		newest[r.draft.Key] = r
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, r := range last {
-		if err := compare(r); err != nil {
+	for key, r := range newest {
+		if r.draft.Operation == exchange.Delete {
+			continue // held or not, it is as if the source had no such row
+		}
+		c.ours[exchange.HeldBucket(key, proofBuckets)].Add(r.high, r.low)
+		h, ok := held[key]
+		delete(held, key)
+		f := found{is: isMissing, high: r.high, low: r.low, held: h}
+		if ok {
+			f.is = isDifferent
+		}
+		if ok && r.is(h) {
+			continue
+		}
+		if err := yield(f, r); err != nil {
 			return err
 		}
 	}
 	for key, h := range held {
-		gone := record{draft: exchange.Draft{Key: key, Operation: exchange.Delete}}
+		gone := record{draft: exchange.Draft{Key: key, Operation: exchange.Delete, EventTime: newest[key].draft.EventTime}}
 		if err := yield(found{is: isExtra, held: h}, gone); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// is says whether the record is the one that the exchange holds.
+func (r record) is(h exchange.HeldKey) bool {
+	return r.draft.Operation != exchange.Delete && r.high == h.High && r.low == h.Low
 }
 
 // differs reports one difference and puts it right if that is wanted.
@@ -371,9 +386,6 @@ func (c *comparison) differs(ctx context.Context, f found, r record) error {
 		// The log orders the versions of a row; only the source itself can fit this one in.
 		c.again = append(c.again, r.sourceKey)
 		return nil
-	}
-	if f.is == isExtra {
-		r.draft.Operation, r.draft.Payload = exchange.Delete, nil
 	}
 	// It takes the place of what is held, and of nothing newer.
 	if after := f.held.EventTime.Add(time.Microsecond); f.is != isMissing && (f.is == isExtra || r.draft.EventTime.Before(after)) {

@@ -137,7 +137,11 @@ func parseProof(s section) Proof {
 }
 
 func parseTimeOfDay(s section, name, text string) TimeOfDay {
-	at, err := time.Parse("15:04", strings.TrimSpace(text))
+	text = strings.TrimSpace(text)
+	if text == "24:00" {
+		return TimeOfDay(24 * time.Hour)
+	}
+	at, err := time.Parse("15:04", text)
 	if err != nil {
 		s.fault(name, "%q must be a time of day such as \"22:00\"", text)
 	}

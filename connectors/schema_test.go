@@ -76,6 +76,27 @@ func TestSchemaAgreesWithTheReader(t *testing.T) {
 	}
 }
 
+// TestReadmeDefinitions reads the definitions that the README shows.
+func TestReadmeDefinitions(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(readme), "```yaml\n# yaml-language-server")
+	text, _, ended := strings.Cut(rest, "```")
+	if !found || !ended {
+		t.Fatal("the README shows no definitions")
+	}
+	text = "#" + text
+	defs, err := ParseDefinitions([]byte(text), ".")
+	if err != nil || len(defs) != 3 {
+		t.Errorf("%d definitions, %v", len(defs), err)
+	}
+	if err := validate(t, compiledSchema(t), []byte(text)); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestEveryMemberIsDescribed keeps the descriptions complete, and free of members that are gone.
 func TestEveryMemberIsDescribed(t *testing.T) {
 	members := map[string]bool{}

@@ -35,7 +35,7 @@ func (c *County) writeDefinitions(dir string, at marketAddress, civilURL, token 
 		switch s.system {
 		case market:
 			fmt.Fprintf(&b, "    kind: sql\n    interval: 5s\n    batch: 2000\n")
-			fmt.Fprintf(&b, "    sql: {driver: %s, dsn_file: %s, table: %s, cursor: updated_at, key: row_id}\n", at.driver, dsnFile, s.table())
+			fmt.Fprintf(&b, "    sql: {driver: %s, dsn_file: %s, table: %s, cursor: updated_at, key: row_id, delay: 0s, overlap: 0s} # nobody writes while it is read\n", at.driver, dsnFile, s.table())
 		case police:
 			fmt.Fprintf(&b, "    kind: files\n    interval: 5s\n    batch: 2000\n")
 			fmt.Fprintf(&b, "    files: {dir: %s, pattern: \"%s*.csv\", charset: gbk, delimiter: \",\"}\n", police, s.filePrefix())
