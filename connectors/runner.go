@@ -182,14 +182,12 @@ func (r *Runner) follow(ctx context.Context) error {
 		if def, ok := defs[name]; !ok || def.text != run.text {
 			gone = append(gone, run)
 			delete(r.runs, name)
-			if !ok {
-				delete(r.statuses, name)
-			}
 		}
 	}
 	r.mu.Unlock()
 	for _, run := range gone {
 		run.end()
+		r.forget(run.def.Name) // a source that goes on in another form is shown again at once
 	}
 	for name, def := range defs {
 		c, ok := controls[name]
@@ -269,6 +267,12 @@ func (r *Runner) report(s Status) {
 		s.CaughtUpAt = r.statuses[s.Name].CaughtUpAt
 	}
 	r.statuses[s.Name] = s
+}
+
+func (r *Runner) forget(source string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.statuses, source)
 }
 
 // backoff is the pause before the next attempt; it grows until it is reset.
