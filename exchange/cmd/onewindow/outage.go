@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -160,16 +159,43 @@ func (d *departmentDB) loseLog(ctx context.Context) error {
 	if d.driver == "postgres" {
 		return d.dropSlots(ctx)
 	}
-	var file, rest string
 	if _, err := d.db.ExecContext(ctx, "FLUSH BINARY LOGS"); err != nil {
 		return err
 	}
-	var ignored any
-	if err := d.db.QueryRowContext(ctx, "SHOW MASTER STATUS").Scan(&file, &rest, &ignored, &ignored); err != nil {
-		return err
+	// A file that the server still sends, because it has not noticed the cut yet, is not purged.
+	for {
+		files, err := d.binlogs(ctx)
+		if err != nil || len(files) == 1 {
+			return err
+		}
+		if _, err := d.db.ExecContext(ctx, fmt.Sprintf("PURGE BINARY LOGS TO '%s'", files[len(files)-1])); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
-	_, err := d.db.ExecContext(ctx, fmt.Sprintf("PURGE BINARY LOGS TO '%s'", strings.ReplaceAll(file, "'", "")))
-	return err
+}
+
+// binlogs lists the files of the binlog, the current one last.
+func (d *departmentDB) binlogs(ctx context.Context) ([]string, error) {
+	rows, err := d.db.QueryContext(ctx, "SHOW BINARY LOGS")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var files []string
+	for rows.Next() {
+		var file string
+		var size int64
+		if err := rows.Scan(&file, &size); err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, rows.Err()
 }
 
 // through is the address of the database over a line.
