@@ -399,7 +399,10 @@ func TestRefused(t *testing.T) {
 			}
 		}
 	}
-	def := db.definition(t, "people", "id", "name")
+	def := db.definition(t, "people", "id", "full_name") // Columns are asked for just when one is missing
+	if columns, err := construct(t, def).Columns(t.Context()); err != nil || len(columns) != 4 || columns[1].Name != "name" {
+		t.Errorf("Columns: %+v, %v", columns, err)
+	}
 	def.Limits.Connections = 1
 	if _, err := New(def, nil); !errors.Is(err, connectors.ErrDefinition) {
 		t.Errorf("one connection: %v", err)

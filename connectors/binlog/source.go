@@ -107,6 +107,14 @@ func (s *source) tableConfig() sqltable.TableConfig {
 	}
 }
 
+// Columns returns the columns of the table as they are now; it needs no Open and
+// changes nothing.
+func (s *source) Columns(ctx context.Context) ([]connectors.Column, error) {
+	cfg := s.tableConfig()
+	cfg.LogPlace = false
+	return sqltable.ColumnsOf(ctx, cfg)
+}
+
 // Open compares the definition with the table and the server's settings, and
 // asks for the binlog behind the position.
 func (s *source) Open(ctx context.Context, after json.RawMessage) error {

@@ -172,6 +172,9 @@ func TestTableDropped(t *testing.T) {
 		db.run(t, `ALTER TABLE people DROP COLUMN name`)
 		_, err := src.Read(t.Context())
 		expectFault(t, err, connectors.FaultColumn, "people", "name")
+		if columns, err := made(t, db.definition()).Columns(t.Context()); err != nil || len(columns) != 3 || columns[0].Name != "id" {
+			t.Errorf("without a column that is mapped: %+v, %v", columns, err)
+		}
 		db.run(t, `ALTER TABLE people ADD COLUMN name VARCHAR(40)`)
 		src = opened(t, db.definition(), nil)
 		db.run(t, `DROP TABLE people`)

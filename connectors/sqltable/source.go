@@ -47,12 +47,22 @@ func New(def connectors.Definition, logger *slog.Logger) (connectors.Source, err
 	return &source{def: def, cfg: def.SQL, log: logger, now: time.Now}, nil
 }
 
-func (s *source) open(ctx context.Context) (*Table, error) {
+func (s *source) tableConfig() TableConfig {
 	columns := s.def.Map.Columns()
-	return openTable(ctx, TableConfig{
+	return TableConfig{
 		Driver: s.cfg.Driver, DSNFile: s.cfg.DSNFile, Table: s.cfg.Table, Key: s.cfg.Key,
 		Columns: columns, Mapped: len(columns), Charset: s.cfg.Charset, Limits: s.def.Limits,
-	}, s.cfg.Order())
+	}
+}
+
+func (s *source) open(ctx context.Context) (*Table, error) {
+	return openTable(ctx, s.tableConfig(), s.cfg.Order())
+}
+
+// Columns returns the columns of the table as they are now; it needs no Open and
+// changes nothing.
+func (s *source) Columns(ctx context.Context) ([]connectors.Column, error) {
+	return ColumnsOf(ctx, s.tableConfig())
 }
 
 // Open connects and compares the definition with the table.

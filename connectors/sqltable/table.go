@@ -68,8 +68,38 @@ func OpenTable(ctx context.Context, cfg TableConfig) (*Table, error) {
 	return openTable(ctx, cfg, cfg.Key)
 }
 
+// ColumnsOf returns all columns of the table as they are now, on a connection of
+// its own. Columns that cfg wants may be missing.
+func ColumnsOf(ctx context.Context, cfg TableConfig) ([]connectors.Column, error) {
+	t, err := newTable(cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer t.drop()
+	return t.Describe(ctx)
+}
+
 // openTable also wants the columns of order, which Key need not have.
 func openTable(ctx context.Context, cfg TableConfig, order []string) (*Table, error) {
+	t, err := newTable(cfg, order)
+	if err != nil {
+		return nil, err
+	}
+	if t.columns, err = t.describe(ctx); err == nil {
+		err = t.prepare(ctx, t.columns)
+	}
+	if err == nil {
+		err = t.try(ctx)
+	}
+	if err != nil {
+		t.drop()
+		return nil, err
+	}
+	return t, nil
+}
+
+// newTable makes a Table that is not connected yet.
+func newTable(cfg TableConfig, order []string) (*Table, error) {
 	d, err := dialectOf(cfg.Driver)
 	if err != nil {
 		return nil, err
@@ -85,16 +115,6 @@ func openTable(ctx context.Context, cfg TableConfig, order []string) (*Table, er
 		t.selectAlso(name)
 	}
 	if t.dsn, err = readDSN(cfg.DSNFile); err != nil {
-		return nil, err
-	}
-	if t.columns, err = t.describe(ctx); err == nil {
-		err = t.prepare(ctx, t.columns)
-	}
-	if err == nil {
-		err = t.try(ctx)
-	}
-	if err != nil {
-		t.drop()
 		return nil, err
 	}
 	return t, nil
