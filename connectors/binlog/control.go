@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/go-mysql-org/go-mysql/client"
 
 	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/connectors/sqltable"
 )
 
 const connectTimeout = 15 * time.Second
@@ -187,11 +187,11 @@ const form = "mysql://user:password@host:3306/database (optionally ?tls=true)" /
 // readTarget reads the file with the URL. Its messages show nothing of it, since it may hold a password.
 func readTarget(cfg *connectors.Log) (target, error) {
 	name := filepath.Base(cfg.DSNFile)
-	content, err := os.ReadFile(cfg.DSNFile)
+	text, err := sqltable.ReadURL(cfg.DSNFile)
 	if err != nil {
-		return target{}, connectors.Refused(connectors.FaultSecret, err, "dsn_file %q cannot be read", name)
+		return target{}, err
 	}
-	u, err := url.Parse(strings.TrimSpace(string(content)))
+	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.Scheme != "mysql" && u.Scheme != "mariadb" {
 		return target{}, connectors.Refused(connectors.FaultSecret, nil, "dsn_file %q must hold a URL of the form %s", name, form)
 	}

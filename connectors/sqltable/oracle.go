@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	ora "github.com/sijms/go-ora/v2"
@@ -18,7 +19,8 @@ import (
 type oracle struct{}
 
 func (oracle) connect(ctx context.Context, cfg TableConfig, dsn string) (engine, error) {
-	if !strings.HasPrefix(dsn, "oracle://") {
+	// The driver parses it when it connects, and puts what it cannot parse into its error.
+	if u, err := url.Parse(dsn); err != nil || u.Scheme != "oracle" || u.Host == "" {
 		return nil, wrongURL(cfg, "oracle://user:password@host:1521/service")
 	}
 	e := &sqlEngine{

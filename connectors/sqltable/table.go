@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,7 +115,7 @@ func newTable(cfg TableConfig, order []string) (*Table, error) {
 	for _, name := range cfg.Key {
 		t.selectAlso(name)
 	}
-	if t.dsn, err = readDSN(cfg.DSNFile); err != nil {
+	if t.dsn, err = ReadURL(cfg.DSNFile); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -128,7 +129,9 @@ func (t *Table) selectAlso(name string) int {
 	return len(t.selected) - 1
 }
 
-func readDSN(file string) (string, error) {
+// ReadURL reads the URL of a database from a file. It refuses one whose password
+// is not escaped: parts of it would be taken for a host or a path, and be told in errors.
+func ReadURL(file string) (string, error) {
 	name := filepath.Base(file)
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -137,6 +140,13 @@ func readDSN(file string) (string, error) {
 	text := strings.TrimSpace(string(content))
 	if text == "" || len(text) > maxDSNBytes || strings.ContainsAny(text, "\r\n\x00") {
 		return "", connectors.Refused(connectors.FaultSecret, nil, "dsn_file %q must hold one line, the URL of the database", name)
+	}
+	if _, address, ok := strings.Cut(text, "://"); ok {
+		end := strings.IndexAny(address+"/", "/?#")
+		if _, err := url.PathUnescape(address[:end]); err != nil || strings.ContainsAny(address[end:], "@#") {
+			return "", connectors.Refused(connectors.FaultSecret, nil,
+				"dsn_file %q: in the user and the password write %%25 for %%, %%2F for /, %%3F for ?, %%23 for #, %%40 for @ and %%3A for :", name)
+		}
 	}
 	return text, nil
 }

@@ -150,3 +150,23 @@ func TestFaultsOfUntriedDrivers(t *testing.T) {
 		}
 	}
 }
+
+// TestPasswordsInURLs has passwords that are not escaped, of which no error may show a part.
+func TestPasswordsInURLs(t *testing.T) {
+	for _, driver := range connectors.Drivers() {
+		if driver == "sqlite" {
+			continue
+		}
+		for _, password := range []string{"secret%geheim", "secret#geheim", "secret/geheim", "secret?geheim", "x@secret/geheim", "secret geheim", "12345/geheim", "12345#geheim", "12345?geheim"} {
+			for _, rest := range []string{"@127.0.0.1:1/x", "@127.0.0.1:1?database=x"} {
+				_, err := OpenTable(t.Context(), TableConfig{
+					Driver: driver, DSNFile: secret(t, driver+"://u:"+password+rest), Table: "x", Key: []string{"id"}, Columns: []string{"id"}, Mapped: 1,
+				})
+				expectFault(t, err, connectors.FaultSecret, "dsn")
+				if text := fmt.Sprint(err); strings.Contains(text, "secret") || strings.Contains(text, "geheim") || strings.Contains(text, "12345") {
+					t.Errorf("%s: %v", driver, err)
+				}
+			}
+		}
+	}
+}
