@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/onewindow/onewindow/connectors"
@@ -60,18 +61,31 @@ type span struct {
 func (t *Table) read(ctx context.Context, s span, limit int) (rows []connectors.Row, last []string, err error) {
 	for try := range 5 {
 		n := t.fitting(limit)
-		query, err := t.query(s, n)
+		// One row more shows whether the batch ends between two that the order cannot tell apart.
+		onwards := !s.descending && !s.absent && s.among == nil
+		asked := n
+		if onwards {
+			asked++
+		}
+		query, err := t.query(s, asked)
 		if err != nil {
 			return nil, nil, err
 		}
 		maker := t.rows // which the query may replace, if there are other columns now
 		rows, size := make([]connectors.Row, 0, n), 0
+		last, this := make([]string, len(s.order)), make([]string, len(s.order))
 		err = t.run(ctx, "reading", query, func(cells [][]byte) error {
-			if size >= connectors.MaxBatchBytes {
+			if size >= connectors.MaxBatchBytes && len(rows) < n {
 				return errEnough
 			}
-			rows = append(rows, maker.row(cells))
-			size += len(rows[len(rows)-1].Raw)
+			row := maker.row(cells)
+			if maker.fill(this, s.order); onwards && len(rows) > 0 && slices.Equal(last, this) {
+				return t.ambiguous(s.order)
+			}
+			if len(rows) < n {
+				rows, size = append(rows, row), size+len(row.Raw)
+				last, this = this, last
+			}
 			return nil
 		})
 		if len(rows) > 0 {
@@ -79,7 +93,7 @@ func (t *Table) read(ctx context.Context, s span, limit int) (rows []connectors.
 		}
 		switch {
 		case err == nil && len(rows) > 0:
-			return rows, maker.texts(s.order), nil
+			return rows, last, nil
 		case err == nil:
 			return nil, nil, nil
 		case errors.Is(err, errEnough):
@@ -90,6 +104,17 @@ func (t *Table) read(ctx context.Context, s span, limit int) (rows []connectors.
 		}
 	}
 	return nil, nil, connectors.Away(connectors.FaultSchema, nil, "the columns of %s change all the time", t.place())
+}
+
+// ambiguous is the fault of two rows of which only one would be found again if a batch ended between them.
+func (t *Table) ambiguous(order []int) error {
+	names := make([]string, len(order))
+	for i, c := range order {
+		names[i] = t.selected[c]
+	}
+	return connectors.Refused(connectors.FaultKeyless, nil,
+		"table %q has several rows with the same values of (%s): the order of reading is not unique, and rows would be missed; name the columns of the key, which must be unique",
+		t.cfg.Table, strings.Join(names, ", "))
 }
 
 // errEnough ends a query that gives more than fits into a batch.

@@ -139,13 +139,7 @@ func (m *rowMaker) invalid(cells []int) *exchange.Rejection {
 	}
 }
 
-// texts returns, of the row made last, the texts that lead back to it.
-func (m *rowMaker) texts(columns []int) []string {
-	texts := make([]string, len(columns))
-	m.fill(texts, columns)
-	return texts
-}
-
+// fill sets texts to those that lead back to the row made last.
 func (m *rowMaker) fill(texts []string, columns []int) {
 	for k, i := range columns {
 		if texts[k] = m.values[i].Text; m.exact[i] != "" {

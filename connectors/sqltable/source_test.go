@@ -402,3 +402,30 @@ func FuzzPosition(f *testing.F) {
 		}
 	})
 }
+
+// TestAmbiguousOrder has rows that the order cannot tell apart, within a batch and at its edge: none is missed silently.
+func TestAmbiguousOrder(t *testing.T) {
+	departments(t, func(t *testing.T, db department) {
+		db.people(t, "INTEGER")
+		for id := range 15 {
+			db.run(t, `INSERT INTO people VALUES ($1, 'x', $2, NULL)`, id, fmt.Sprintf("2025-11-03 08:00:%02d", min(id, 13)))
+		}
+		for _, batch := range []int{1, 2, 7, 14, 100} {
+			for _, mode := range []connectors.Mode{connectors.Cursor, connectors.Bulk} {
+				def := db.definition()
+				def.Batch, def.SQL.Key, def.SQL.Mode = batch, nil, mode
+				if mode == connectors.Bulk {
+					def.SQL.Cursor, def.SQL.Key = "", []string{"updated_at"}
+				}
+				src := opened(t, def, nil)
+				var err error
+				for err == nil {
+					_, err = src.Read(t.Context())
+				}
+				expectFault(t, err, connectors.FaultKeyless, "people", "updated_at", "not unique")
+				err = src.Scan(t.Context(), connectors.KeyRange{}, func([]connectors.Row) error { return nil })
+				expectFault(t, err, connectors.FaultKeyless, "people", "updated_at")
+			}
+		}
+	})
+}
