@@ -40,11 +40,11 @@ func heldBucket(buckets int) string {
 
 // heldRecords selects key, hash and version of the current records of a resource that came from a source, among the keys
 // for which condition holds. FINAL would do it, too, but merges whole rows of all parts at once, which with many parts or
-// long payloads is too much for the embedded engine's memory. Here rows are hashed as they are read, part by part. A hash of 0,
-// which no record has, stands for one that does not count.
-func heldRecords(resource, source, condition string) string {
-	return "(SELECT key, argMax(if(deleted = 0 AND source = " + quote(source) + ", " + heldHash + ", toUInt128(0)), " + heldVersion + ") AS hash, " +
-		"max(" + heldVersion + ") AS version FROM records_current WHERE resource = " + quote(resource) + condition + " GROUP BY key HAVING hash != 0)"
+// long payloads is too much for the embedded engine's memory. Here rows are hashed as they are read, part by part. Two hashes that
+// no record has stand for what does not count: 0 for a record of another source, 1 for a deleted one; from is the least to be selected.
+func heldRecords(resource, source, condition, from string) string {
+	return "(SELECT key, argMax(multiIf(deleted = 1, toUInt128(1), source = " + quote(source) + ", " + heldHash + ", toUInt128(0)), " + heldVersion + ") AS hash, " +
+		"max(" + heldVersion + ") AS version FROM records_current WHERE resource = " + quote(resource) + condition + " GROUP BY key HAVING hash >= " + from + ")"
 }
 
 // eachHeld runs statements of heldRecords, one for each range of keys, and calls row for each row of their answers. Every key
@@ -113,7 +113,7 @@ func (s *Store) HeldSums(ctx context.Context, resource, source string, buckets i
 	if err == nil {
 		err = s.eachHeld(ctx, ranges, func(keys string) string {
 			return "SELECT bucket, count(), sumWithOverflow(" + heldHigh + "), sumWithOverflow(" + heldLow + ") FROM " +
-				heldRecords(resource, source, keys) + " GROUP BY " + heldBucket(buckets) + " AS bucket"
+				heldRecords(resource, source, keys, "2") + " GROUP BY " + heldBucket(buckets) + " AS bucket"
 		}, func(rows driver.Rows) error {
 			var bucket uint32
 			var count, high, low uint64
@@ -132,7 +132,7 @@ func (s *Store) HeldSums(ctx context.Context, resource, source string, buckets i
 }
 
 // HeldKeys calls yield with the records behind the sums of the wanted buckets, in no particular order, as they are now, which is later
-// than the sums. It ends with the error of yield, which should be quick, because a statement of ClickHouse waits
+// than the sums; and with the keys of those buckets that are deleted, whoever deleted them. It ends with the error of yield, which should be quick, because a statement of ClickHouse waits
 // for it. ctx bounds the time.
 func (s *Store) HeldKeys(ctx context.Context, resource, source string, buckets int, wanted []int, yield func(exchange.HeldKey) error) error {
 	if err := checkHeld(resource, source, buckets); err != nil {
@@ -154,11 +154,15 @@ func (s *Store) HeldKeys(ctx context.Context, resource, source string, buckets i
 	ranges, err := s.heldRanges(ctx, resource, heldSample, heldEvery*max(1, buckets/len(wanted)))
 	if err == nil {
 		err = s.eachHeld(ctx, ranges, func(keys string) string {
-			return "SELECT key, " + heldHigh + ", " + heldLow + ", " + heldTime + " FROM " + heldRecords(resource, source, keys+isWanted)
+			return "SELECT key, " + heldHigh + ", " + heldLow + ", " + heldTime + ", hash = 1 FROM " + heldRecords(resource, source, keys+isWanted, "1")
 		}, func(rows driver.Rows) error {
 			var k exchange.HeldKey
-			if err := rows.Scan(&k.Key, &k.High, &k.Low, &k.EventTime); err != nil {
+			var deleted uint8
+			if err := rows.Scan(&k.Key, &k.High, &k.Low, &k.EventTime, &deleted); err != nil {
 				return err
+			}
+			if deleted == 1 {
+				k.Deleted, k.High, k.Low = true, 0, 0
 			}
 			return yield(k)
 		})

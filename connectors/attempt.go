@@ -49,7 +49,13 @@ func (s *sourceRun) attempt(ctx context.Context) (err error) {
 	}
 	r := s.live
 	r.steps = make(chan step)
-	r.acked.Take()
+	r.acked.take()
+	if len(control.taken) > 0 { // one of them may be gone, and then the source could not be opened
+		if err := r.agree(ctx); err != nil {
+			return err
+		}
+	}
+	after := s.state.position
 	reading, stop := context.WithCancelCause(ctx)
 	go func() {
 		s.gate.awaitClosed(reading)
@@ -65,7 +71,7 @@ func (s *sourceRun) attempt(ctx context.Context) (err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err := s.guarded(ctx, "source", func() error { return r.read(reading, s.state.position) })
+		err := s.guarded(ctx, "source", func() error { return r.read(reading, after) })
 		select {
 		case r.steps <- step{err: err}:
 		case <-reading.Done():
@@ -82,7 +88,7 @@ func (s *sourceRun) attempt(ctx context.Context) (err error) {
 		case next = <-r.steps:
 		case next = <-s.repairs:
 		}
-		err := s.take(ctx, next)
+		err := s.take(ctx, reading, next)
 		if next.taken != nil {
 			next.taken <- err
 		}
@@ -107,7 +113,7 @@ type sourceReader struct {
 	// exchange slows the reading down.
 	steps chan step
 	// acked is the newest position that is saved.
-	acked onceMore
+	acked mailbox
 }
 
 // step is what is handed over to be published and saved: a batch, a repair,
@@ -142,7 +148,7 @@ func (s *sourceRun) open(taken []Column) (*sourceReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sourceReader{run: s, def: def, taken: taken, src: src, source: limit(src, def), mapper: mapper}, nil
+	return &sourceReader{run: s, def: def, taken: taken, src: src, source: limit(src, def, s.rows), mapper: mapper}, nil
 }
 
 // read opens the source and hands over mapped batches until an error.
@@ -195,7 +201,8 @@ func (r *sourceReader) read(ctx context.Context, after json.RawMessage) error {
 
 // rest lets a source that is caught up alone for its interval. One that is
 // told of changes waits for them by itself. A table in bulk mode is compared
-// with what the exchange holds from then on, so that only differences are handed on.
+// with what the exchange holds from then on, so that only differences are
+// handed on; that reads every row again, whoever asked for some.
 func (r *sourceReader) rest(ctx context.Context) error {
 	bulk := r.def.SQL != nil && r.def.SQL.Mode == Bulk && r.run.cfg.Holdings != nil
 	for {
@@ -205,7 +212,15 @@ func (r *sourceReader) rest(ctx context.Context) error {
 		if !bulk {
 			return nil
 		}
-		if _, err := r.run.compare(ctx, true); err != nil {
+		if err := r.agree(ctx); err != nil {
+			return err
+		}
+		for _, q := range r.run.takeRereads() {
+			if err := settleReread(ctx, r.run.cfg.DB, q.id, rereadTaken); err != nil {
+				return err
+			}
+		}
+		if _, err := r.run.compare(ctx, comparing{repair: true, deletes: true, alone: true}); err != nil {
 			return err
 		}
 		select {
@@ -216,13 +231,26 @@ func (r *sourceReader) rest(ctx context.Context) error {
 	}
 }
 
+// agree compares the columns as they are now with those that were agreed, if the source can tell them.
+func (r *sourceReader) agree(ctx context.Context) error {
+	d, ok := r.src.(Describer)
+	if !ok {
+		return nil
+	}
+	columns, err := d.Columns(ctx)
+	if err != nil {
+		return err
+	}
+	return r.run.agree(ctx, columns)
+}
+
 // acknowledge tells the source what is saved, if it wants to know.
 func (r *sourceReader) acknowledge(ctx context.Context) error {
 	a, ok := r.src.(Acknowledger)
 	if !ok {
 		return nil
 	}
-	position := r.acked.Take()
+	position := r.acked.take()
 	if position == nil {
 		return nil
 	}
@@ -253,8 +281,9 @@ func (r *sourceReader) reread(ctx context.Context) (taken []string, err error) {
 	return taken, nil
 }
 
-// take publishes and saves one step, trying until it succeeds or ctx ends.
-func (s *sourceRun) take(ctx context.Context, next step) error {
+// take publishes and saves one step, trying until it succeeds or ctx ends; what
+// is not published yet is given up when reading ends.
+func (s *sourceRun) take(ctx, reading context.Context, next step) error {
 	switch {
 	case next.err != nil:
 		return next.err
@@ -269,7 +298,7 @@ func (s *sourceRun) take(ctx context.Context, next step) error {
 	s.set(Reading, "", "")
 	var delta Counts
 	if len(next.drafts) > 0 {
-		outcomes, err := s.publish(ctx, next.drafts)
+		outcomes, err := s.publish(ctx, reading, next.drafts)
 		if err != nil {
 			return err
 		}
@@ -281,6 +310,7 @@ func (s *sourceRun) take(ctx context.Context, next step) error {
 	if err := s.save(ctx, next.position, delta, next.gap); err != nil {
 		return err
 	}
+	s.noteGap(s.state.gap)
 	for _, id := range next.rereads {
 		// A crash before this asks again, which the source knows, or reads the range once more.
 		if err := settleReread(ctx, s.cfg.DB, id, rereadTaken); err != nil {
@@ -294,7 +324,7 @@ func (s *sourceRun) take(ctx context.Context, next step) error {
 
 // publish repeats the same drafts until the exchange has them: reading them
 // again from the source would ask more of the source than of us.
-func (s *sourceRun) publish(ctx context.Context, drafts []exchange.Draft) ([]exchange.Outcome, error) {
+func (s *sourceRun) publish(ctx, reading context.Context, drafts []exchange.Draft) ([]exchange.Outcome, error) {
 	for {
 		outcomes, err := s.cfg.Publisher.Publish(ctx, s.def.Resource, s.def.Name, drafts)
 		if err == nil && len(outcomes) != len(drafts) {
@@ -303,11 +333,11 @@ func (s *sourceRun) publish(ctx context.Context, drafts []exchange.Draft) ([]exc
 		switch {
 		case err == nil:
 			return outcomes, nil
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
+		case reading.Err() != nil:
+			return nil, context.Cause(reading)
 		}
-		if err := s.pause(ctx, Away(FaultExchange, err, "the exchange did not take the rows, they are kept")); err != nil {
-			return nil, err
+		if err := s.pause(reading, Away(FaultExchange, err, "the exchange did not take the rows, they are kept")); err != nil {
+			return nil, context.Cause(reading)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"github.com/onewindow/onewindow/exchange"
@@ -88,16 +89,12 @@ func sample(ctx context.Context, src Source) (rows []Row, err error) {
 	}
 }
 
-// each takes joined errors apart.
+// each takes what errors.Join has joined apart.
 func each(err error) []error {
 	if err == nil {
 		return nil
 	}
-	var fault *Fault
-	if errors.As(err, &fault) && fault == err { //nolint:errorlint // a fault wraps several errors too, but is one
-		return []error{err}
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && reflect.TypeOf(err) == reflect.TypeOf(errors.Join(errEnough)) {
 		var all []error
 		for _, one := range joined.Unwrap() {
 			all = append(all, each(one)...)
@@ -130,6 +127,9 @@ func (r *Runner) Mend(ctx context.Context, id string, columns map[string]string,
 	def, err := r.definition(ctx, rejected.Source)
 	if err != nil {
 		return Mended{}, err
+	}
+	if def.datesItself() {
+		return Mended{}, invalidf("only %s knows the order of its changes; put the row right there, and it comes again", def.Name)
 	}
 	row, err := mendedRow(def.Definition, rejected, columns)
 	if err != nil {
@@ -165,12 +165,12 @@ func (r *Runner) Mend(ctx context.Context, id string, columns map[string]string,
 // mendedRow makes the row anew from what was kept of it and the given values.
 func mendedRow(def Definition, rejected exchange.Rejected, columns map[string]string) (Row, error) {
 	var kept map[string]json.RawMessage
-	if err := json.Unmarshal(rejected.Raw, &kept); err != nil {
-		kept = nil // a line of a file
+	if err := json.Unmarshal(rejected.Raw, &kept); err != nil || len(def.Map.Masks) > 0 {
+		kept = nil // a line of a file, or values that are masked already
 	}
 	names := def.Map.Columns()
 	known := make(map[string]bool, len(names))
-	row := Row{Raw: rejected.Raw, Origin: rejected.Origin, Values: make([]Value, len(names)), ChangedAt: rejected.Time}
+	row := Row{Raw: rejected.Raw, Origin: rejected.Origin, Values: make([]Value, len(names))}
 	for i, name := range names {
 		known[name] = true
 		text, given := columns[name]
@@ -178,9 +178,9 @@ func mendedRow(def Definition, rejected exchange.Rejected, columns map[string]st
 		switch {
 		case given:
 			row.Values[i].Text = text
-		case !has && kept == nil:
-			return Row{}, invalidf("the row was kept as it lay at the source; give a value for every column: %q is missing", name)
-		case !has || string(was) == "null":
+		case !has:
+			return Row{}, invalidf("what was kept of the row does not have the column %q; give its value", name)
+		case string(was) == "null":
 			row.Values[i].Null = true
 		case was[0] != '"':
 			row.Values[i].Text = string(was)

@@ -29,6 +29,10 @@ const (
 	proofBuckets = exchange.MaxHeldBuckets
 	// proofKeys is how many keys are looked at together.
 	proofKeys = 100_000
+	// proofBytes is how much of differing rows is kept for their repair; the rest is repaired by the next proof.
+	proofBytes = 32 << 20
+	// proofReadings is how often keys that are just being changed are looked at again.
+	proofReadings = 5
 	// proofListed is how many differing keys a report lists; all are counted.
 	proofListed = 1000
 	// settleTime is how long a comparison waits for what is under way.
@@ -70,8 +74,9 @@ type Report struct {
 	Extra     int64 `json:"extra"`
 	// Differences lists up to 1,000 of them.
 	Differences []Difference `json:"differences,omitempty"`
-	// Repaired counts those that were put right.
+	// Repaired counts those that were put right, Left those that the next proof with repair has to see to.
 	Repaired int64 `json:"repaired"`
+	Left     int64 `json:"left,omitempty"`
 	// Code and Fault say why the verdict is Failed.
 	Code  FaultCode `json:"code,omitempty"`
 	Fault string    `json:"fault,omitempty"`
@@ -98,25 +103,37 @@ const (
 //  2. Their keys, one by one. A row that is being changed may differ for a
 //     moment, so
 //  3. after everything under way is handed on and stored, the keys that
-//     differed are read once more: a difference is one that is the same both times.
+//     differed are read once more: a difference is one for which the exchange
+//     has not moved in between. What did move is looked at again.
+//
+// Rows that the exchange refuses by its rules are neither missing nor gone:
+// they are counted, and what the exchange holds under their keys is left alone.
 type comparison struct {
 	run     *sourceRun
 	def     Definition
 	scanner Scanner
 	mapper  *mapper
 	pacer   pacer
-	repair  bool
+	how     comparing
 	report  Report
 	// ours and theirs are the sums of each bucket, of source and exchange, as they were looked at last.
 	ours, theirs []exchange.HeldSum
+	keyless      int64            // rejected rows without a key, in the newest scan
 	batch        []exchange.Draft // repairs that are not handed over yet
 	again        [][]string       // keys of the source that are to be read again
 }
 
-// compare makes one comparison and, if repair is set, puts right what differs.
-// The error says why it could not be made.
-func (s *sourceRun) compare(ctx context.Context, repair bool) (Report, error) {
-	c := &comparison{run: s, repair: repair, report: Report{
+// comparing says what a comparison is for.
+type comparing struct {
+	// repair publishes what is missing or different, deletes also deletes what the source no longer has.
+	repair, deletes bool
+	// alone says that nothing else reads the source, so that nothing is under way; rejected rows are published too.
+	alone bool
+}
+
+// compare makes one comparison. The error says why it could not be made.
+func (s *sourceRun) compare(ctx context.Context, how comparing) (Report, error) {
+	c := &comparison{run: s, how: how, report: Report{
 		Source: s.def.Name, Resource: s.def.Resource, Started: s.cfg.Now(), Verdict: Equal,
 	}}
 	control, err := loadControl(ctx, s.cfg.DB, s.def.Name)
@@ -131,7 +148,8 @@ func (s *sourceRun) compare(ctx context.Context, repair bool) (Report, error) {
 	if c.scanner, ok = r.src.(Scanner); !ok {
 		return c.report, Refused(FaultDefinition, nil, "sources of kind %s cannot be compared with the exchange", s.def.Kind)
 	}
-	c.def, c.mapper, c.pacer = r.def, r.mapper, newPacer(r.def)
+	c.def, c.mapper, c.pacer = r.def, r.mapper, newPacer(r.def, s.rows)
+	c.pacer.waits = false // a scan waits for nothing
 	err = c.make(ctx)
 	c.report.SourceRows, c.report.SourceHash = total(c.ours)
 	c.report.HeldRows, c.report.HeldHash = total(c.theirs)
@@ -155,12 +173,15 @@ func (c *comparison) make(ctx context.Context) error {
 	return c.finish(ctx)
 }
 
-// bulk says that nothing but comparisons reads the source, so that there is nothing under way to wait for.
-func (c *comparison) bulk() bool { return c.def.SQL != nil && c.def.SQL.Mode == Bulk }
-
 // settle waits until what the source held just now is stored, as far as it is read at all.
 func (c *comparison) settle(ctx context.Context) error {
-	if !c.bulk() {
+	switch {
+	case c.how.alone:
+	case c.def.SQL != nil && c.def.SQL.Mode == Bulk:
+		if !sleep(ctx, c.def.Interval) { // the next comparison of the source itself
+			return ctx.Err()
+		}
+	default:
 		if c.def.SQL != nil && !sleep(ctx, c.def.SQL.Delay) { // younger rows are not read yet
 			return ctx.Err()
 		}
@@ -179,6 +200,7 @@ type record struct {
 	draft     exchange.Draft
 	sourceKey []string
 	high, low uint64
+	refused   bool // by the exchange's rules
 }
 
 // scan calls yield with every record that the source has now. A key may come
@@ -186,6 +208,7 @@ type record struct {
 // table; as with what is published, the newest event time counts, and among
 // equal ones the last.
 func (c *comparison) scan(ctx context.Context, yield func(record) error) (rejected int64, err error) {
+	c.keyless = 0
 	began := time.Now()
 	err = c.scanner.Scan(ctx, KeyRange{}, func(rows []Row) error {
 		c.pacer.note(time.Since(began), len(rows))
@@ -199,12 +222,14 @@ func (c *comparison) scan(ctx context.Context, yield func(record) error) (reject
 			return Away(FaultExchange, err, "the exchange cannot check rows")
 		}
 		for i := range drafts {
-			if rejections[i] != nil {
+			r := record{draft: drafts[i], sourceKey: rows[i].Key, refused: rejections[i] != nil}
+			switch {
+			case r.refused:
 				rejected++
-				continue
-			}
-			r := record{draft: drafts[i], sourceKey: rows[i].Key}
-			if r.draft.Operation != exchange.Delete {
+				if r.draft.Key == "" {
+					c.keyless++
+				}
+			case r.draft.Operation != exchange.Delete:
 				r.high, r.low = exchange.HeldHash(r.draft.Key, r.draft.Payload)
 			}
 			if err := yield(r); err != nil {
@@ -225,7 +250,10 @@ func (c *comparison) scan(ctx context.Context, yield func(record) error) (reject
 func (c *comparison) sums(ctx context.Context) (groups [][]int, err error) {
 	c.ours, c.theirs = make([]exchange.HeldSum, proofBuckets), make([]exchange.HeldSum, proofBuckets)
 	c.report.SourceRejected, err = c.scan(ctx, func(r record) error {
-		if r.draft.Operation != exchange.Delete {
+		switch {
+		case r.refused && c.how.alone && c.run.firstRefusal(r.draft):
+			return c.hand(ctx, r.draft)
+		case !r.refused && r.draft.Operation != exchange.Delete:
 			c.ours[exchange.HeldBucket(r.draft.Key, proofBuckets)].Add(r.high, r.low)
 		}
 		return nil
@@ -270,34 +298,33 @@ type found struct {
 	held      exchange.HeldKey
 }
 
-// details finds the keys that differ in some buckets, reads them once more and reports those that still do.
+// details finds the keys that differ in some buckets, and reports those for which the exchange does not move.
 func (c *comparison) details(ctx context.Context, buckets []int) error {
-	first := map[string]found{}
-	err := c.keys(ctx, buckets, func(f found, r record) error {
-		first[r.draft.Key] = f
-		if c.bulk() {
-			return c.differs(ctx, f, r)
-		}
-		return nil
-	})
-	if err != nil || c.bulk() || len(first) == 0 {
-		return err
-	}
-	if err := c.settle(ctx); err != nil {
-		return err
-	}
-	var again []int
-	for key := range first {
-		again = append(again, exchange.HeldBucket(key, proofBuckets))
-	}
-	slices.Sort(again)
-	return c.keys(ctx, slices.Compact(again), func(f found, r record) error {
-		was, ok := first[r.draft.Key]
-		if !ok || was.is != f.is || was.high != f.high || was.low != f.low || was.held.High != f.held.High || was.held.Low != f.held.Low {
+	var before map[string]found
+	for range proofReadings {
+		now := map[string]found{}
+		err := c.keys(ctx, buckets, func(f found, r record) error {
+			was, again := before[r.draft.Key]
+			if c.how.alone || again && was.is == f.is && was.held == f.held {
+				return c.differs(ctx, f, r)
+			}
+			now[r.draft.Key] = f
 			return nil
+		})
+		if err != nil || len(now) == 0 {
+			return err
 		}
-		return c.differs(ctx, f, r)
-	})
+		if err := c.settle(ctx); err != nil {
+			return err
+		}
+		before, buckets = now, nil
+		for key := range now {
+			buckets = append(buckets, exchange.HeldBucket(key, proofBuckets))
+		}
+		slices.Sort(buckets)
+		buckets = slices.Compact(buckets)
+	}
+	return Away(FaultBusy, nil, "%d rows change faster than they can be compared; prove it at a quieter hour", len(before))
 }
 
 // keys calls yield with every key of some buckets that differs now.
@@ -310,23 +337,24 @@ func (c *comparison) keys(ctx context.Context, buckets []int, yield func(found, 
 	held := map[string]exchange.HeldKey{}
 	err := c.run.cfg.Holdings.HeldKeys(ctx, c.def.Resource, c.def.Name, proofBuckets, buckets, func(k exchange.HeldKey) error {
 		held[k.Key] = k
-		c.theirs[exchange.HeldBucket(k.Key, proofBuckets)].Add(k.High, k.Low)
 		return nil
 	})
 	if err != nil {
 		return Away(FaultExchange, err, "the exchange does not say what it holds")
 	}
-	newest := map[string]record{}
+	newest, kept := map[string]record{}, 0
 	_, err = c.scan(ctx, func(r record) error {
-		if !wanted[exchange.HeldBucket(r.draft.Key, proofBuckets)] {
+		if r.draft.Key == "" || !wanted[exchange.HeldBucket(r.draft.Key, proofBuckets)] {
 			return nil
 		}
 		if was, ok := newest[r.draft.Key]; ok && was.draft.EventTime.After(r.draft.EventTime) {
 			return nil
 		}
-		if h, ok := held[r.draft.Key]; ok && r.is(h) { // nothing of it will be needed
-			r.draft.Payload, r.draft.Raw, r.sourceKey = nil, nil, nil
+		r.draft.Raw = nil // an accepted draft needs it no more
+		if h, ok := held[r.draft.Key]; ok && r.is(h) || r.refused || !c.how.repair || kept > proofBytes {
+			r.draft.Payload, r.sourceKey = nil, nil
 		}
+		kept += len(r.draft.Payload)
 		newest[r.draft.Key] = r
 		return nil
 	})
@@ -334,25 +362,40 @@ func (c *comparison) keys(ctx context.Context, buckets []int, yield func(found, 
 		return err
 	}
 	for key, r := range newest {
-		if r.draft.Operation == exchange.Delete {
-			continue // held or not, it is as if the source had no such row
-		}
-		c.ours[exchange.HeldBucket(key, proofBuckets)].Add(r.high, r.low)
 		h, ok := held[key]
 		delete(held, key)
-		f := found{is: isMissing, high: r.high, low: r.low, held: h}
-		if ok {
-			f.is = isDifferent
+		bucket := exchange.HeldBucket(key, proofBuckets)
+		if r.refused {
+			continue // what the exchange holds stays as it is
 		}
-		if ok && r.is(h) {
+		if ok && !h.Deleted {
+			c.theirs[bucket].Add(h.High, h.Low)
+		}
+		f := found{is: isMissing, high: r.high, low: r.low, held: h}
+		switch there := ok && !h.Deleted; {
+		case r.draft.Operation == exchange.Delete && !there:
 			continue
+		case r.draft.Operation == exchange.Delete:
+			f.is = isExtra
+		case there && r.is(h):
+			c.ours[bucket].Add(r.high, r.low)
+			continue
+		case there:
+			f.is = isDifferent
+			fallthrough
+		default:
+			c.ours[bucket].Add(r.high, r.low)
 		}
 		if err := yield(f, r); err != nil {
 			return err
 		}
 	}
 	for key, h := range held {
-		gone := record{draft: exchange.Draft{Key: key, Operation: exchange.Delete, EventTime: newest[key].draft.EventTime}}
+		if h.Deleted {
+			continue
+		}
+		c.theirs[exchange.HeldBucket(key, proofBuckets)].Add(h.High, h.Low)
+		gone := record{draft: exchange.Draft{Key: key, Operation: exchange.Delete}}
 		if err := yield(found{is: isExtra, held: h}, gone); err != nil {
 			return err
 		}
@@ -379,27 +422,43 @@ func (c *comparison) differs(ctx context.Context, f found, r record) error {
 	if len(c.report.Differences) < proofListed {
 		c.report.Differences = append(c.report.Differences, Difference{Key: r.draft.Key, Is: f.is})
 	}
-	if !c.repair {
+	switch {
+	case !c.how.repair:
 		return nil
-	}
-	if c.def.Kind == KindLog && f.is != isExtra {
+	case f.is == isExtra && (!c.how.deletes || c.keyless > 0):
+		return nil // it may only be out of sight, or be a row that is refused and whose key cannot be read
+	case c.def.Kind == KindLog && f.is != isExtra:
 		// The log orders the versions of a row; only the source itself can fit this one in.
-		c.again = append(c.again, r.sourceKey)
+		c.report.Repaired++
+		if len(c.again) <= rereadAll {
+			c.again = append(c.again, r.sourceKey)
+		}
+		return nil
+	case f.is != isExtra && r.draft.Payload == nil:
+		c.report.Left++
 		return nil
 	}
-	// It takes the place of what is held, and of nothing newer.
-	if after := f.held.EventTime.Add(time.Microsecond); f.is != isMissing && (f.is == isExtra || r.draft.EventTime.Before(after)) {
+	if f.is == isExtra {
+		r.draft.Operation, r.draft.Payload = exchange.Delete, nil
+	}
+	// It takes the place of what is held, a delete too, and of nothing newer.
+	if after := f.held.EventTime.Add(time.Microsecond); !f.held.EventTime.IsZero() && (f.is == isExtra || r.draft.EventTime.Before(after)) {
 		r.draft.EventTime = after
 	}
-	c.batch = append(c.batch, r.draft)
-	if len(c.batch) < c.def.Batch {
-		return nil
-	}
-	return c.hand(ctx)
+	c.report.Repaired++
+	return c.hand(ctx, r.draft)
 }
 
-// hand hands the repairs over to be published and counted with the batches of the source.
-func (c *comparison) hand(ctx context.Context) error {
+// hand gathers drafts and, batch by batch, hands them over.
+func (c *comparison) hand(ctx context.Context, d exchange.Draft) error {
+	if c.batch = append(c.batch, d); len(c.batch) < c.def.Batch {
+		return nil
+	}
+	return c.flush(ctx)
+}
+
+// flush hands drafts over to be published and counted with the batches of the source.
+func (c *comparison) flush(ctx context.Context) error {
 	if len(c.batch) == 0 {
 		return nil
 	}
@@ -411,38 +470,33 @@ func (c *comparison) hand(ctx context.Context) error {
 	case <-waiting.Done():
 		return cmp.Or(ctx.Err(), Away(FaultUnclassified, nil, "the source is not being read, so that nothing can be put right; resume it first"))
 	}
+	c.batch = nil
 	select {
 	case err := <-taken:
-		if err != nil {
-			return err
-		}
+		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	c.report.Repaired += int64(len(c.batch))
-	c.batch = nil
-	return nil
 }
 
 // rereadAll is from how many rows on the whole table is read again rather than row by row.
 const rereadAll = 1000
 
 func (c *comparison) finish(ctx context.Context) error {
-	if err := c.hand(ctx); err != nil || len(c.again) == 0 {
+	if err := c.flush(ctx); err != nil || len(c.again) == 0 {
 		return err
 	}
-	ranges := make([]KeyRange, 0, len(c.again))
-	for _, key := range c.again {
-		ranges = append(ranges, KeyRange{From: key, To: key})
-	}
-	if len(ranges) > rereadAll {
-		ranges = []KeyRange{{}}
+	ranges := []KeyRange{{}}
+	if len(c.again) <= rereadAll {
+		ranges = nil
+		for _, key := range c.again {
+			ranges = append(ranges, KeyRange{From: key, To: key})
+		}
 	}
 	for _, keys := range ranges {
 		if _, err := c.run.runner.Reread(ctx, c.def.Name, keys, "proof"); err != nil {
 			return err
 		}
 	}
-	c.report.Repaired += int64(len(c.again))
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/onewindow/onewindow/exchange/sqldb"
 )
@@ -121,15 +122,27 @@ func (r *Runner) SetDesired(ctx context.Context, source string, desired Desired)
 // AcceptColumns agrees to the changed columns for which a source waits; it
 // goes on by itself. It answers [ErrNothingOffered] if it does not wait.
 func (r *Runner) AcceptColumns(ctx context.Context, source string) error {
-	if _, err := r.definition(ctx, source); err != nil {
+	def, err := r.definition(ctx, source)
+	if err != nil {
 		return err
 	}
 	return r.changeControl(ctx, source, func(c *control) (Event, error) {
 		if c.offered == nil {
 			return Event{}, fmt.Errorf("%w: the columns of %s are as they were agreed", ErrNothingOffered, source)
 		}
-		_, change := compareColumns(c.agreed, c.offered)
-		c.agreed, c.offered = c.offered, nil
+		added, change := compareColumns(c.agreed, c.offered)
+		if !def.TakeNewColumns {
+			added = nil
+		}
+		// What was taken up earlier and is still there goes on, in the type that it has now.
+		var taken []Column
+		for _, column := range c.offered {
+			named := func(o Column) bool { return o.Name == column.Name }
+			if slices.ContainsFunc(c.taken, named) || slices.ContainsFunc(added, named) {
+				taken = append(taken, column)
+			}
+		}
+		c.agreed, c.offered, c.taken = c.offered, nil, taken
 		return Event{Type: EventColumnsAccepted, Detail: change}, nil
 	})
 }

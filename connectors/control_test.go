@@ -119,7 +119,7 @@ func TestLimitsBound(t *testing.T) {
 			busy += took
 			return took, r
 		}}
-		l := limit(src, Definition{Kind: KindSQL, Batch: 100, Limits: limits})
+		l := limit(src, Definition{Kind: KindSQL, Batch: 100, Limits: limits}, newRows(limits))
 		for began := time.Now(); time.Since(began) < span; {
 			if _, err := l.Read(t.Context()); err != nil {
 				t.Fatal(err)

@@ -3,6 +3,7 @@ package connectors
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onewindow/onewindow/exchange"
@@ -74,16 +75,16 @@ func checkedProto(c Checked, rejections []*exchange.Rejection) *connectorsv1.Che
 	return out
 }
 
-// newestProofs returns the newest proof of every source that has one.
+// newestProofs returns the newest finished proof of every source that has one.
 func (r *Runner) newestProofs(ctx context.Context) (map[string]Report, error) {
 	newest := map[string]Report{}
 	for _, s := range r.Status() {
-		reports, err := r.Reports(ctx, s.Name, 1)
+		reports, err := r.Reports(ctx, s.Name, 5)
 		if err != nil {
 			return nil, err
 		}
-		if len(reports) > 0 {
-			newest[s.Name] = reports[0]
+		if i := slices.IndexFunc(reports, func(p Report) bool { return p.Verdict != Asked }); i >= 0 {
+			newest[s.Name] = reports[i]
 		}
 	}
 	return newest, nil

@@ -1,6 +1,8 @@
 package connectors
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -101,7 +103,10 @@ const charsetOfDatabase = "database"
 
 func parseLog(s section, dir, name string) *Log {
 	s.allow("driver", "dsn_file", "table", "key", "slot", "publication", "server_id", "heartbeat", "max_retained_mb", "charset")
+	// Names that would be the same without it have another digest; PostgreSQL cuts names at 63 bytes.
+	digest := sha256.Sum256([]byte(name))
 	own := "onewindow_" + strings.NewReplacer("/", "_", "-", "_").Replace(name)
+	own = own[:min(len(own), 50)] + "_" + hex.EncodeToString(digest[:4])
 	l := &Log{
 		Driver:      s.oneOf("driver", "", "postgres", "mysql", "mariadb"),
 		DSNFile:     s.file("dsn_file", dir, true),
@@ -119,10 +124,10 @@ func parseLog(s section, dir, name string) *Log {
 	}
 	if l.Driver == "postgres" {
 		if l.Slot == "" {
-			l.Slot = own[:min(len(own), 63)]
+			l.Slot = own
 		}
 		if l.Publication == "" {
-			l.Publication = own[:min(len(own), 63)]
+			l.Publication = own
 		}
 		if strings.Trim(l.Slot, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
 			s.fault("slot", "%q must consist of lower-case letters, digits and '_'", l.Slot)

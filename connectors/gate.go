@@ -30,10 +30,11 @@ type gate struct {
 	mu      sync.Mutex
 	desired Desired
 	changed chan struct{} // closed at every change
+	roused  chan struct{} // closed when whoever rests is to look at the source again
 }
 
 func newGate(def Definition, desired Desired, now func() time.Time) *gate {
-	return &gate{hours: def.Limits.Hours, zone: def.Map.Timezone, now: now, desired: desired, changed: make(chan struct{})}
+	return &gate{hours: def.Limits.Hours, zone: def.Map.Timezone, now: now, desired: desired, changed: make(chan struct{}), roused: make(chan struct{})}
 }
 
 // set changes what is desired and wakes who waits for a change.
@@ -56,6 +57,14 @@ func (g *gate) wake() {
 func (g *gate) wakeLocked() {
 	close(g.changed)
 	g.changed = make(chan struct{})
+}
+
+// rouse ends the rest of a source that is caught up; one that fails goes on waiting.
+func (g *gate) rouse() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.roused)
+	g.roused = make(chan struct{})
 }
 
 // look says what holds now, until when at most, and which channel tells of a change.
@@ -102,6 +111,16 @@ func (g *gate) awaitClosed(ctx context.Context) {
 	}
 }
 
+// awaitShut is awaitClosed for proofs, which go on while the source is paused.
+func (g *gate) awaitShut(ctx context.Context) {
+	for {
+		state, open, until, changed := g.look()
+		if !open && state != Paused || !g.wait(ctx, until, changed) {
+			return
+		}
+	}
+}
+
 // wait waits for a change, or until a time if it is not zero; false when ctx ends.
 func (g *gate) wait(ctx context.Context, until time.Time, changed <-chan struct{}) bool {
 	var due <-chan time.Time
@@ -123,6 +142,14 @@ func (g *gate) wait(ctx context.Context, until time.Time, changed <-chan struct{
 func (g *gate) pause(ctx context.Context, d time.Duration) bool {
 	_, _, _, changed := g.look()
 	return g.wait(ctx, g.now().Add(d), changed)
+}
+
+// rest is a pause that ends also when somebody rouses the source.
+func (g *gate) rest(ctx context.Context, d time.Duration) bool {
+	g.mu.Lock()
+	roused := g.roused
+	g.mu.Unlock()
+	return g.wait(ctx, g.now().Add(d), roused)
 }
 
 // within says whether now lies in one of the spans, and when that changes. No

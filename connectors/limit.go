@@ -30,7 +30,9 @@ type limited struct {
 }
 
 // limit wraps a source with the limits of its definition.
-func limit(src Source, def Definition) *limited { return &limited{Source: src, pacer: newPacer(def)} }
+func limit(src Source, def Definition, rows *rate.Limiter) *limited {
+	return &limited{Source: src, pacer: newPacer(def, rows)}
+}
 
 // Read waits until the limits allow a query, then reads.
 func (l *limited) Read(ctx context.Context) (Batch, error) {
@@ -56,13 +58,19 @@ type pacer struct {
 	slowing int
 }
 
-func newPacer(def Definition) pacer {
-	p := pacer{limits: def.Limits, waits: def.Kind == KindLog || def.Kind == KindTopic}
-	if n := def.Limits.RowsPerSecond; n > 0 {
-		p.rows = rate.NewLimiter(rate.Limit(n), n)
-		p.rows.AllowN(time.Now(), p.rows.Burst()) // otherwise the first second had twice as many
+func newPacer(def Definition, rows *rate.Limiter) pacer {
+	return pacer{limits: def.Limits, rows: rows, waits: def.Kind == KindLog || def.Kind == KindTopic}
+}
+
+// newRows makes the bound of rows that all readings of a source share; nil for none.
+func newRows(limits Limits) *rate.Limiter {
+	n := limits.RowsPerSecond
+	if n == 0 {
+		return nil
 	}
-	return p
+	rows := rate.NewLimiter(rate.Limit(n), n)
+	rows.AllowN(time.Now(), n) // otherwise the first second had twice as many
+	return rows
 }
 
 // wait waits until a query may begin, or returns false when ctx ends.
@@ -100,6 +108,8 @@ func (p *pacer) pause(took time.Duration, rows int) time.Duration {
 		p.slowing = min(max(2*p.slowing, 1), maxSlowing)
 	} else {
 		p.slowing /= 2
+	}
+	if !slow && rows > 0 {
 		p.queries = min(p.queries+1, usualQueries)
 		p.perRow += (perRow - p.perRow) / time.Duration(p.queries)
 	}

@@ -15,7 +15,7 @@ type askedProof struct {
 	repair bool
 }
 
-// Prove asks for a proof of completeness and returns its id; [Runner.Report]
+// Prove asks for a proof of completeness and returns its id; [Runner.Reports]
 // has the outcome once it is made. With repair, what differs is put right.
 func (r *Runner) Prove(ctx context.Context, source string, repair bool, by string) (string, error) {
 	if _, err := r.definition(ctx, source); err != nil {
@@ -90,46 +90,49 @@ func loadAskedProofs(ctx context.Context, db *sqldb.DB) (map[string][]askedProof
 
 // prove makes the proofs of a source until ctx ends: those that are asked for,
 // those of the schedule, and a reconciliation where changes may have been
-// missed. One is made at a time, at hours in which the source may be read.
+// missed. One is made at a time, at hours in which the source may be read;
+// until then it waits.
 func (s *sourceRun) prove(ctx context.Context) {
 	if s.cfg.Holdings == nil {
 		return
 	}
 	retry := backoff{low: s.cfg.RetryMin, high: s.cfg.RetryMax}
-	var notBefore time.Time // of reconciliations
-	last, made := s.cfg.Now(), ""
-	for ctx.Err() == nil {
-		var asked askedProof
+	var notBefore time.Time // of what nobody asked for, after a failure
+	last, scheduled := s.cfg.Now(), false
+	var asked askedProof
+	made := ""
+	for {
 		timer := time.NewTimer(time.Second)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
 			return
-		case asked = <-s.proofs:
+		case next := <-s.proofs:
+			if next.id != made { // else it was asked for again before its report was stored
+				asked = next
+			}
 		case <-timer.C:
 		}
 		timer.Stop()
 		now := s.cfg.Now()
-		s.mu.Lock()
-		gap := s.gap
-		if s.gap <= s.closed || now.Before(notBefore) {
-			gap = 0
-		}
-		s.mu.Unlock()
-		scheduled := due(s.def.Prove.At, s.def.Map.Timezone, last, now)
+		scheduled = scheduled || due(s.def.Prove.At, s.def.Map.Timezone, last, now)
 		last = now
-		if asked.id != "" && asked.id == made { // it was asked for again before its report was stored
+		gap := s.dueGap()
+		unasked := (scheduled || gap > 0) && !now.Before(notBefore)
+		state, open, _, _ := s.gate.look()
+		if asked.id == "" && !unasked || !open && state == Waiting || state == Stopped && asked.id == "" {
 			continue
 		}
-		made = asked.id
-		if asked.id == "" && gap == 0 && !scheduled {
-			continue
+		// What was asked for is made as it was asked; the others come at the next turn.
+		how := comparing{repair: asked.repair, deletes: true}
+		switch {
+		case asked.id != "":
+		case gap > 0:
+			how = comparing{repair: true, deletes: s.keepsRows()}
+		default:
+			how = comparing{repair: s.def.Prove.Repair, deletes: s.keepsRows()}
 		}
-		if _, open, _, _ := s.gate.look(); !open && asked.id == "" {
-			continue
-		}
-		repair := asked.repair || gap > 0 || scheduled && s.def.Prove.Repair
-		report, err := s.oneProof(ctx, asked.id, repair)
+		report, err := s.oneProof(ctx, asked.id, how)
 		if err != nil {
 			if ctx.Err() == nil {
 				s.warn(ctx, "a proof could not be stored", err)
@@ -137,9 +140,14 @@ func (s *sourceRun) prove(ctx context.Context) {
 			continue
 		}
 		switch {
-		case report.Verdict == Failed:
+		case asked.id != "":
+			made, asked = asked.id, askedProof{}
+		case report.Verdict == Failed || gap > 0 && report.Left > 0:
 			notBefore = s.cfg.Now().Add(retry.step())
-		case gap > 0:
+		case gap == 0:
+			retry.reset()
+			scheduled = false
+		default:
 			retry.reset()
 			if err := closeGap(ctx, s.cfg.DB, s.def.Name, gap); err != nil {
 				s.warn(ctx, "a reconciliation could not be noted", err)
@@ -152,13 +160,27 @@ func (s *sourceRun) prove(ctx context.Context) {
 	}
 }
 
+// keepsRows says whether a row that the source no longer shows is deleted
+// there: a table says so, while a topic, a folder or an endpoint may only have
+// put it away.
+func (s *sourceRun) keepsRows() bool { return s.def.Kind == KindSQL || s.def.Kind == KindLog }
+
 // oneProof makes one proof and stores its report, under id if somebody asked for it.
-func (s *sourceRun) oneProof(ctx context.Context, id string, repair bool) (Report, error) {
+func (s *sourceRun) oneProof(ctx context.Context, id string, how comparing) (Report, error) {
 	var report Report
+	within, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go func() {
+		s.gate.awaitShut(within)
+		stop(Away(FaultBusy, nil, "the source is stopped, or may not be read at this hour; the proof was not made"))
+	}()
 	err := s.guarded(ctx, "proof", func() (err error) {
-		report, err = s.compare(ctx, repair)
+		report, err = s.compare(within, how)
 		return err
 	})
+	if err != nil && within.Err() != nil {
+		err = context.Cause(within)
+	}
 	if ctx.Err() != nil {
 		return Report{}, ctx.Err()
 	}
@@ -169,7 +191,7 @@ func (s *sourceRun) oneProof(ctx context.Context, id string, repair bool) (Repor
 	report.ID, report.Source = id, s.def.Name
 	if id == "" {
 		report.ID = newID()
-		err = s.runner.insertProof(ctx, report, repair, "schedule")
+		err = s.runner.insertProof(ctx, report, how.repair, "schedule")
 	} else {
 		err = s.runner.settleProof(ctx, report)
 	}

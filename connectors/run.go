@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/onewindow/onewindow/exchange"
 )
 
 // sourceRun reads one source as long as it is defined. Fields without a lock
@@ -27,6 +32,7 @@ type sourceRun struct {
 
 	state saved
 	live  *sourceReader // nil before the first attempt
+	rows  *rate.Limiter // of all readings of the source; nil for no bound
 	retry backoff
 	fault FaultCode // that was told last
 
@@ -40,8 +46,12 @@ type sourceRun struct {
 	// caughtUps counts how often the source was caught up; more is closed at the next time, and made anew.
 	caughtUps int64
 	more      chan struct{}
-	// gap is the newest revision since which changes may have been missed, closed the newest that was reconciled.
+	// gap is the newest revision since which changes may have been missed, gapAt when and after how many caughtUps
+	// it was seen, closed the newest that was reconciled.
 	gap, closed int64
+	gapAt       time.Time
+	gapCaughtUp int64
+	refusals    map[[32]byte]bool // rows of a table in bulk mode that were handed on as rejected
 }
 
 // end stops the goroutines of a source and waits for them.
@@ -108,11 +118,50 @@ func (s *sourceRun) caughtUp() {
 	s.noteCaughtUp()
 }
 
-// noteCaughtUp counts how often the source was caught up, and says whether a reconciliation is due.
+// noteGap remembers that changes may have been missed.
+func (s *sourceRun) noteGap(revision int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if revision > s.gap {
+		s.gap, s.gapAt, s.gapCaughtUp = revision, s.cfg.Now(), s.caughtUps
+	}
+}
+
+// gapPatience is how long a reconciliation waits for a busy source to be caught up.
+const gapPatience = 10 * time.Minute
+
+// dueGap is the revision since which a reconciliation is due, or 0.
+func (s *sourceRun) dueGap() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gap <= s.closed || s.caughtUps == s.gapCaughtUp && s.cfg.Now().Sub(s.gapAt) < gapPatience {
+		return 0
+	}
+	return s.gap
+}
+
+// maxRefusals bounds the memory of refusals; what is forgotten is handed on again, under the same id.
+const maxRefusals = 100_000
+
+// firstRefusal says whether a rejected row was not handed on before.
+func (s *sourceRun) firstRefusal(d exchange.Draft) bool {
+	sum := sha256.Sum256(append([]byte(d.Origin+"\x00"), d.Raw...))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refusals[sum] {
+		return false
+	}
+	if s.refusals == nil || len(s.refusals) >= maxRefusals {
+		s.refusals = map[[32]byte]bool{}
+	}
+	s.refusals[sum] = true
+	return true
+}
+
+// noteCaughtUp counts how often the source was caught up.
 func (s *sourceRun) noteCaughtUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gap = s.state.gap
 	s.caughtUps++
 	close(s.more)
 	s.more = make(chan struct{})
@@ -120,24 +169,24 @@ func (s *sourceRun) noteCaughtUp() {
 
 // awaitCaughtUp returns once everything that the source held when it was
 // called is handed on, as far as the source is read at all; at the latest
-// after a time. It says whether that came true.
-func (s *sourceRun) awaitCaughtUp(ctx context.Context, most time.Duration) bool {
+// after a time.
+func (s *sourceRun) awaitCaughtUp(ctx context.Context, most time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	s.mu.Lock()
 	wanted := s.caughtUps + 2 // the next one may be the end of a read that is under way
 	s.mu.Unlock()
 	for {
-		s.gate.wake() // nobody rests meanwhile
+		s.gate.rouse() // nobody rests meanwhile
 		s.mu.Lock()
 		done, more := s.caughtUps >= wanted, s.more
 		s.mu.Unlock()
 		if done {
-			return true
+			return
 		}
 		select {
 		case <-ctx.Done():
-			return false
+			return
 		case <-more:
 		case <-time.After(time.Second):
 		}
@@ -146,7 +195,7 @@ func (s *sourceRun) awaitCaughtUp(ctx context.Context, most time.Duration) bool 
 
 // nap waits for the interval, less if somebody asks for something meanwhile.
 func (s *sourceRun) nap(ctx context.Context, d time.Duration) bool {
-	return s.gate.pause(ctx, d) && ctx.Err() == nil
+	return s.gate.rest(ctx, d) && ctx.Err() == nil
 }
 
 // follow takes over what was decided elsewhere.
@@ -161,8 +210,11 @@ func (s *sourceRun) follow(c control, rereads []reread, asked []askedProof) {
 		}
 	}
 	s.mu.Unlock()
-	if accepted || more {
+	if accepted {
 		s.gate.wake()
+	}
+	if more {
+		s.gate.rouse()
 	}
 	for _, proof := range asked {
 		select {
@@ -264,10 +316,10 @@ func (s *sourceRun) guarded(ctx context.Context, what string, fn func() error) (
 	return fn()
 }
 
-// onceMore holds the newest of what was stored, until it is taken.
-type onceMore struct {
+// mailbox holds the newest of what was put in, until it is taken out.
+type mailbox struct {
 	atomic.Pointer[json.RawMessage]
 }
 
-// Take returns what was stored last, or nil if it was taken already.
-func (o *onceMore) Take() *json.RawMessage { return o.Swap(nil) }
+// take returns what was put in last, or nil if it was taken already.
+func (m *mailbox) take() *json.RawMessage { return m.Swap(nil) }

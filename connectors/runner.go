@@ -134,6 +134,7 @@ func (r *Runner) Run(ctx context.Context, defs []Definition) error {
 	r.fixed = fixed
 	r.mu.Unlock()
 	if err := r.follow(ctx); err != nil {
+		r.endAll()
 		return err
 	}
 	tick := time.NewTicker(controlInterval)
@@ -148,14 +149,22 @@ func (r *Runner) Run(ctx context.Context, defs []Definition) error {
 			r.cfg.Logger.WarnContext(ctx, "what was decided about sources cannot be read; they go on as they are", slog.Any("error", err))
 		}
 	}
+	r.endAll()
+	return nil
+}
+
+// endAll stops every source.
+func (r *Runner) endAll() {
 	r.mu.Lock()
 	runs := slices.Collect(maps.Values(r.runs))
 	r.runs = map[string]*sourceRun{}
 	r.mu.Unlock()
 	for _, run := range runs {
+		run.stop()
+	}
+	for _, run := range runs {
 		run.end()
 	}
-	return nil
 }
 
 // follow brings the running sources in line with the definitions and with what was decided about them.
@@ -219,8 +228,9 @@ func (r *Runner) begin(ctx context.Context, def defined, c control) (*sourceRun,
 		runner: r, cfg: r.cfg, def: def.Definition, text: def.text, log: r.cfg.Logger.With(slog.String("source", def.Name)),
 		gate: newGate(def.Definition, c.desired, r.cfg.Now), control: c, stop: stop,
 		retry: backoff{low: r.cfg.RetryMin, high: r.cfg.RetryMax}, told: map[string]bool{}, more: make(chan struct{}),
-		proofs: make(chan askedProof, 1), repairs: make(chan step), state: state,
+		proofs: make(chan askedProof, 1), repairs: make(chan step), state: state, rows: newRows(def.Limits),
 	}
+	run.noteGap(state.gap)
 	r.report(Status{Name: def.Name, Kind: def.Kind, Resource: def.Resource, State: Starting, Counts: state.counts.clone()})
 	r.mu.Lock()
 	r.runs[def.Name] = run

@@ -81,6 +81,13 @@ type Scanner interface {
 	Scan(ctx context.Context, r KeyRange, yield func([]Row) error) error
 }
 
+// Describer is a [Source] that can tell its columns without being read.
+type Describer interface {
+	// Columns returns the columns of the table as they are now. It needs no
+	// Open, also when a column of the mapping is gone, and changes nothing.
+	Columns(ctx context.Context) ([]Column, error)
+}
+
 // KeyRange is a range of the source's key, both ends included. An end has the
 // texts of the key columns, in order, or is nil for no bound.
 type KeyRange struct {

@@ -112,7 +112,9 @@ func load(ctx context.Context, db *sqldb.DB, name string) (saved, error) {
 	if err != nil {
 		return saved{}, fmt.Errorf("connectors: load the position of %s: %w", name, err)
 	}
-	s.position = json.RawMessage(position)
+	if position != "" { // a repair may be saved before the first batch
+		s.position = json.RawMessage(position)
+	}
 	s.counts.LastRead, s.counts.NewestEvent = fromMicros(lastRead), fromMicros(newest)
 	rows, err := db.QueryContext(ctx, `SELECT kind, name, row_count FROM connector_tallies WHERE source = $1`, name)
 	if err != nil {

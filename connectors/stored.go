@@ -30,8 +30,9 @@ func (r *Runner) definitions(ctx context.Context) (map[string]defined, error) {
 			return nil, fmt.Errorf("connectors: load definitions: %w", err)
 		}
 		defs, err := ParseDefinitions([]byte(body), r.cfg.Dir)
-		if err != nil || len(defs) != 1 { // it was good when it was stored: by another version of this program
-			return nil, fmt.Errorf("connectors: the stored definition of %s is not one of this version: %w", name, err)
+		if err != nil || len(defs) != 1 { // it was good when it was stored, by another version of this program
+			r.report(Status{Name: name, State: Failing, Code: FaultDefinition, Fault: fmt.Sprintf("the stored definition is not one of this version; put it again: %v", err)})
+			continue
 		}
 		all[name] = defined{Definition: defs[0], text: body}
 	}

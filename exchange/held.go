@@ -32,6 +32,8 @@ type HeldKey struct {
 	// High and Low are its [HeldHash].
 	High, Low uint64
 	EventTime time.Time
+	// Deleted says that the newest version is a delete, which no sum has; EventTime is then its time.
+	Deleted bool
 }
 
 // HeldBucket is the bucket of a key among buckets, of which there is at least

@@ -130,6 +130,7 @@ func (b *bench) lag(ctx context.Context, source *measuredSource, rows int) error
 		return err
 	}
 	lags := m.publisher.arrivals()
+	lags = lags[:min(len(lags), lagChanges)]
 	for i := range lags {
 		lags[i] -= time.Duration(committed[i].UnixNano())
 	}

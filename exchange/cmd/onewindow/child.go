@@ -112,6 +112,13 @@ func (h *childHub) kill() error {
 	return nil
 }
 
+// end kills the process if it still runs, for ways out on which nobody stopped it.
+func (h *childHub) end() {
+	if h.cmd != nil && h.cmd.ProcessState == nil {
+		_ = h.kill() // there is an error already
+	}
+}
+
 // stop ends the process in good order and returns the most memory it had
 // resident, in bytes.
 func (h *childHub) stop() (int64, error) {

@@ -25,7 +25,7 @@ func connectorCommand(ctx context.Context, args []string, out *os.File) error {
   connector check FILE             connect to every source of FILE, show five rows of each as they would be published, list every fault
   connector run FILE               run a hub that reads the sources of FILE (with --config: of that configuration)
   connector schema                 print the JSON Schema of definitions, for editors
-  connector status                 what the sources are doing; exit code 1 if one of them needs somebody
+  connector status                 what the sources are doing; exit code 1 if one of them has a fault or its last proof is red
   connector proof [SOURCE]         compare a source, or all, with what the exchange holds; exit code 1 if they differ
   connector proof --repair SOURCE  … and put right what differs
   connector proofs [SOURCE]        the proofs that were made, newest first
@@ -144,14 +144,19 @@ func checkConnectors(ctx context.Context, file string, out io.Writer) error {
 		for _, fault := range checked.Faults {
 			fmt.Fprintf(out, "  ✗ %s: %v\n", connectors.CodeOf(fault), fault)
 		}
+		rejected := 0
 		for _, row := range checked.Rows {
 			if r := row.Rejection; r != nil {
+				rejected++
 				fmt.Fprintf(out, "  ✗ %s: %s %s: %s\n", row.Origin, r.Rule, r.Field, r.Detail)
 				continue
 			}
 			fmt.Fprintf(out, "  ✓ %s: key %s, %s %s\n", row.Origin, row.Key, row.EventTime.Format(time.RFC3339Nano), row.Payload)
 		}
-		faults += len(checked.Faults)
+		if faults += len(checked.Faults); rejected > 0 && rejected == len(checked.Rows) {
+			fmt.Fprintf(out, "  ✗ every one of the rows would be rejected\n")
+			faults++
+		}
 	}
 	if faults > 0 {
 		return fmt.Errorf("%d faults in %d sources; mend them and check again", faults, len(defs))
@@ -201,8 +206,10 @@ func connectorStatus(ctx context.Context, client connectorsv1.ConnectorsServiceC
 	_ = table.Flush() // what a person reads: there is nobody left to tell
 	for _, s := range list.GetSources() {
 		if s.GetFault() != "" {
-			needy++
 			fmt.Fprintf(out, "\n%s: %s\n  %s\n", s.GetName(), s.GetFaultCode(), s.GetFault())
+		}
+		if s.GetFault() != "" || s.GetProof().GetVerdict() == connectorsv1.ProofVerdict_PROOF_VERDICT_DIFFERENT {
+			needy++
 		}
 	}
 	if needy > 0 {

@@ -285,6 +285,33 @@ func TestConnectorsInTheHall(t *testing.T) {
 		h.await("water.cursor", "8", "")
 	})
 
+	t.Run("a row that the rules refuse is not taken for a deleted one", func(t *testing.T) {
+		h.exec("UPDATE permits SET holder = '' WHERE id = 30")
+		p := h.proof("water/cursor", true, green)
+		if p.GetSourceRejected() != 1 || p.GetSourceRows() != p.GetHeldRows() || p.GetSourceHash() != p.GetHeldHash() {
+			t.Errorf("%v", p)
+		}
+		h.await("water.cursor", "30", "申请人30")
+		h.exec("UPDATE permits SET holder = '已补正' WHERE id = 30")
+		h.proof("water/cursor", true, red)
+		h.await("water.cursor", "30", "已补正")
+	})
+
+	t.Run("a row that was deleted and comes back as it was is put right", func(t *testing.T) {
+		h.exec("CREATE TABLE permits_kept AS SELECT * FROM permits WHERE id = 31")
+		h.exec("DELETE FROM permits WHERE id = 31")
+		h.proof("water/cursor", true, red)
+		h.await("water.cursor", "31", "")
+		h.exec("INSERT INTO permits SELECT * FROM permits_kept")
+		h.exec("DROP TABLE permits_kept")
+		if p := h.proof("water/cursor", true, red); p.GetMissing() != 1 || p.GetRepaired() != 1 {
+			t.Errorf("%v", p)
+		}
+		h.await("water.cursor", "31", "申请人31")
+		h.proof("water/cursor", false, green)
+		h.proof("water/log", false, green)
+	})
+
 	t.Run("pause and resume", func(t *testing.T) {
 		if _, err := h.client.connectors.PauseSource(ctx, &connectorsv1.PauseSourceRequest{Name: "water/log"}); err != nil {
 			t.Fatal(err)
@@ -417,6 +444,16 @@ func TestConnectorsInTheHall(t *testing.T) {
 		if after := h.in("water/bulk", connectorsv1.SourceState_SOURCE_STATE_CAUGHT_UP).GetRead(); after != before {
 			t.Errorf("rows that did not change were handed on again: %d, then %d", before, after)
 		}
+		h.exec("UPDATE permits SET holder = '' WHERE id = 22")
+		h.source("water/bulk", "with one rejected row", func(s *connectorsv1.Source) bool { return s.GetRejected() == 1 })
+		h.await("water.bulk", "22", "申请人22")
+		h.exec("UPDATE permits SET holder = '又补正' WHERE id = 22")
+		h.await("water.bulk", "22", "又补正")
+		if s := h.in("water/bulk", connectorsv1.SourceState_SOURCE_STATE_CAUGHT_UP); s.GetRejected() != 1 {
+			t.Errorf("the row was rejected %d times", s.GetRejected())
+		}
+		h.exec("ALTER TABLE permits ADD COLUMN bank text NOT NULL DEFAULT ''")
+		h.in("water/bulk", connectorsv1.SourceState_SOURCE_STATE_BLOCKED)
 		if _, err := h.client.connectors.DeleteSource(ctx, &connectorsv1.DeleteSourceRequest{Name: "water/bulk"}); err != nil {
 			t.Fatal(err)
 		}

@@ -126,6 +126,7 @@ func (d *connectorDrill) run(ctx context.Context) error {
 		return err
 	}
 	defer d.child.log.Close() //nolint:errcheck // a log
+	defer d.child.end()
 	working, stop := context.WithCancel(ctx)
 	worked := make(chan error, 1)
 	go func() { worked <- d.department.work(working, d.clerks) }()
@@ -299,6 +300,9 @@ func (d *connectorDrill) compare(ctx context.Context) (int, error) {
 		lost, doubled, wrong, seen := len(truth), 0, 0, map[string]bool{}
 		for group := range slices.Chunk(all, 8) {
 			err = h.store.HeldKeys(ctx, resource, source, buckets, group, func(k exchange.HeldKey) error {
+				if k.Deleted {
+					return nil
+				}
 				want, ok := truth[k.Key]
 				switch {
 				case !ok || seen[k.Key]:
