@@ -76,8 +76,8 @@ func (f *Fault) Unwrap() []error {
 	return []error{f.kind, f.cause}
 }
 
-// codeOf returns the code of the first fault in err.
-func codeOf(err error) FaultCode {
+// CodeOf returns the code of the first fault in err, [FaultUnclassified] if there is none.
+func CodeOf(err error) FaultCode {
 	var f *Fault
 	switch {
 	case errors.As(err, &f):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onewindow/onewindow/exchange/sqldb"
@@ -65,6 +66,21 @@ func (r *Runner) Reports(ctx context.Context, source string, limit int) ([]Repor
 		reports = append(reports, report)
 	}
 	return reports, rows.Err()
+}
+
+// newestProofs returns the newest finished proof of every source that has one.
+func (r *Runner) newestProofs(ctx context.Context) (map[string]Report, error) {
+	newest := map[string]Report{}
+	for _, s := range r.Status() {
+		reports, err := r.Reports(ctx, s.Name, 5)
+		if err != nil {
+			return nil, err
+		}
+		if i := slices.IndexFunc(reports, func(p Report) bool { return p.Verdict != Asked }); i >= 0 {
+			newest[s.Name] = reports[i]
+		}
+	}
+	return newest, nil
 }
 
 // loadAskedProofs returns the proofs that nobody has made yet, by source.
@@ -185,7 +201,7 @@ func (s *sourceRun) oneProof(ctx context.Context, id string, how comparing) (Rep
 		return Report{}, ctx.Err()
 	}
 	if err != nil {
-		report.Verdict, report.Code, report.Fault = Failed, codeOf(err), err.Error()
+		report.Verdict, report.Code, report.Fault = Failed, CodeOf(err), err.Error()
 		report.Finished = s.cfg.Now()
 	}
 	report.ID, report.Source = id, s.def.Name

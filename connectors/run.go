@@ -93,7 +93,7 @@ func (s *sourceRun) set(state State, code FaultCode, fault string) {
 
 // fail shows why the source is not got on with, and tells it once.
 func (s *sourceRun) fail(ctx context.Context, err error, pause time.Duration) {
-	code := codeOf(err)
+	code := CodeOf(err)
 	state := Failing
 	if code == FaultSchema {
 		state = Blocked

@@ -1,11 +1,6 @@
 package connectors
 
 import (
-	"context"
-	"fmt"
-	"slices"
-	"time"
-
 	"github.com/onewindow/onewindow/exchange"
 	connectorsv1 "github.com/onewindow/onewindow/proto/connectors/v1"
 )
@@ -63,7 +58,7 @@ func proofProto(r Report, keys int) *connectorsv1.Proof {
 func checkedProto(c Checked, rejections []*exchange.Rejection) *connectorsv1.CheckedSource {
 	out := &connectorsv1.CheckedSource{Name: c.Name}
 	for _, fault := range c.Faults {
-		out.Faults = append(out.Faults, &connectorsv1.SourceFault{Code: string(codeOf(fault)), Detail: fault.Error()})
+		out.Faults = append(out.Faults, &connectorsv1.SourceFault{Code: string(CodeOf(fault)), Detail: fault.Error()})
 	}
 	for i, draft := range c.Rows {
 		row := &connectorsv1.SampleRow{Origin: draft.Origin, Key: draft.Key, EventTime: timeProto(draft.EventTime), Payload: string(draft.Payload)}
@@ -73,42 +68,4 @@ func checkedProto(c Checked, rejections []*exchange.Rejection) *connectorsv1.Che
 		out.Rows = append(out.Rows, row)
 	}
 	return out
-}
-
-// newestProofs returns the newest finished proof of every source that has one.
-func (r *Runner) newestProofs(ctx context.Context) (map[string]Report, error) {
-	newest := map[string]Report{}
-	for _, s := range r.Status() {
-		reports, err := r.Reports(ctx, s.Name, 5)
-		if err != nil {
-			return nil, err
-		}
-		if i := slices.IndexFunc(reports, func(p Report) bool { return p.Verdict != Asked }); i >= 0 {
-			newest[s.Name] = reports[i]
-		}
-	}
-	return newest, nil
-}
-
-// mending is who put a rejected row right, and when.
-type mending struct {
-	at time.Time
-	by string
-}
-
-// mended returns which of the rows were put right, by id.
-func (r *Runner) mended(ctx context.Context, rows []exchange.Rejected) (map[string]mending, error) {
-	found := map[string]mending{}
-	for _, row := range rows {
-		var at int64
-		var by string
-		err := r.cfg.DB.QueryRowContext(ctx, `SELECT coalesce(max(mended_at), 0), coalesce(max(mended_by), '') FROM connector_mended WHERE rejected_id = $1`, row.ID).Scan(&at, &by)
-		if err != nil {
-			return nil, fmt.Errorf("connectors: load mended rows: %w", err)
-		}
-		if at > 0 {
-			found[row.ID] = mending{at: time.UnixMicro(at).UTC(), by: by}
-		}
-	}
-	return found, nil
 }
