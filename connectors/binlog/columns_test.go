@@ -101,6 +101,17 @@ func TestColumns(t *testing.T) {
 		t.Errorf("rows of an unknown shape gave %v", err)
 	}
 	recovered(t, src, position, 1)
+	// If rows do not fit still, all of the table is not read again each time.
+	for _, test := range []struct {
+		columns []column
+		anew    bool
+	}{{src.position.Columns, false}, {src.position.Columns[1:], true}} {
+		src.position.Columns, src.anew = test.columns, false
+		_ = src.remember(connectors.Refused(connectors.FaultSchema, nil, "rows that never fit"))
+		if src.anew != test.anew {
+			t.Errorf("with columns %v: anew %v", test.columns, src.anew)
+		}
+	}
 }
 
 // TestForeignKeys deletes rows that the server deletes in other tables without logging it.

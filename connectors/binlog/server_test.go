@@ -378,6 +378,8 @@ func TestRefused(t *testing.T) {
 	db := newDepartment(t)
 	db.run(t, "CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR(40), place UUID, packed VARCHAR(100))")
 	db.run(t, "CREATE TABLE packed (id INT PRIMARY KEY, name VARCHAR(100) COMPRESSED)")
+	db.run(t, "CREATE TABLE hashed (id INT PRIMARY KEY, name TEXT, UNIQUE (name))")
+	db.run(t, "CREATE TABLE history (id INT PRIMARY KEY, name VARCHAR(40)) WITH SYSTEM VERSIONING")
 	for _, test := range []struct {
 		name  string
 		alter func(*connectors.Definition)
@@ -388,6 +390,8 @@ func TestRefused(t *testing.T) {
 		{"column", func(d *connectors.Definition) { d.Map.Fields[1].From = "full_name" }, connectors.FaultColumn, `"name"`},
 		{"uuid", func(d *connectors.Definition) { d.Map.Fields[1].From = "place" }, connectors.FaultColumn, "uuid"},
 		{"compressed", func(d *connectors.Definition) { d.Log.Table = "packed" }, connectors.FaultColumn, "compressed"},
+		{"hidden hash", func(d *connectors.Definition) { d.Log.Table = "hashed" }, connectors.FaultColumn, "kind: sql"},
+		{"history", func(d *connectors.Definition) { d.Log.Table = "history" }, connectors.FaultColumn, "kind: sql"},
 		{"dsn file", func(d *connectors.Definition) { d.Log.DSNFile = "absent.dsn" }, connectors.FaultSecret, "absent.dsn"},
 	} {
 		def := db.definition(t, "people", "id", "name")
