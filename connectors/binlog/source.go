@@ -52,6 +52,8 @@ type source struct {
 	// are their numbers in the transaction at hand.
 	parents   map[string]bool
 	parentIDs []uint64
+	// ownParent says that ours is one of them.
+	ownParent bool
 	// event is the one that is being handed on, queue what was made of its last row.
 	event *rowsEvent
 	queue []connectors.Row
@@ -233,6 +235,11 @@ func (s *source) describe(ctx context.Context) ([]column, error) {
 	}
 	if s.parents, err = s.control.parents(ctx, s.limit(), s.target.schema, s.target.table); err != nil {
 		return nil, s.fault(ctx, "listing the foreign keys", err)
+	}
+	s.ownParent = false
+	for name := range s.parents {
+		schema, table, _ := strings.Cut(name, ".")
+		s.ownParent = s.ownParent || s.target.is(schema, table)
 	}
 	return columns, nil
 }

@@ -195,6 +195,7 @@ func (s *source) unparsed(ctx context.Context, e *event) error {
 		case r == nil:
 		case s.plan != nil && r.tableID == s.tableID:
 			s.event = r
+			s.gap = s.gap || s.ownParent && r.kind != inserted
 		case slices.Contains(s.parentIDs, r.tableID) && r.kind != inserted:
 			s.gap = true // the server does not log what foreign keys make of it in our table
 		}
