@@ -314,7 +314,17 @@ func TestTruncate(t *testing.T) {
 	db.run(t, "CREATE TABLE people2 (id INT PRIMARY KEY)")
 	db.run(t, "INSERT INTO people VALUES (1,'a')")
 	src := opened(t, db.definition(t, "people", "id", "name"), nil)
-	readAll(t, src)
+	last := map[string]time.Time{}
+	newer := func(rows []connectors.Row) {
+		t.Helper()
+		for _, r := range rows {
+			if !r.ChangedAt.After(last[r.Key[0]]) {
+				t.Errorf("two versions of row %s have the instant %s", r.Key[0], r.ChangedAt)
+			}
+			last[r.Key[0]] = r.ChangedAt
+		}
+	}
+	newer(rowsOf(readAll(t, src)))
 	for _, test := range []struct {
 		statements []string
 		gap        bool
@@ -325,6 +335,7 @@ func TestTruncate(t *testing.T) {
 		{[]string{"DROP TABLE people", "CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR(40))", "INSERT INTO people VALUES (3,'c')"}, true, 1},
 		{[]string{"SET SESSION binlog_format = 'STATEMENT'", "UPDATE people SET name = 'd'"}, true, 1},
 		{[]string{"SET SESSION binlog_row_image = 'MINIMAL'", "UPDATE people SET name = 'e'"}, true, 1},
+		{[]string{"SET SESSION binlog_format = 'STATEMENT'", "UPDATE people SET name = 'f'"}, true, 1},
 	} {
 		conn, err := db.Conn(t.Context())
 		if err != nil {
@@ -341,6 +352,7 @@ func TestTruncate(t *testing.T) {
 		if rows := rowsOf(batches); gap != test.gap || len(rows) != test.rows {
 			t.Errorf("%s: gap %v, %d rows; want %v, %d", test.statements, gap, len(rows), test.gap, test.rows)
 		}
+		newer(rowsOf(batches))
 	}
 }
 
