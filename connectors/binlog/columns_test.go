@@ -32,11 +32,11 @@ func TestColumns(t *testing.T) {
 			[]string{"born", "id", "name", "note"},
 			[]string{"2=b", "3=c"},
 		},
-		// Names change places, types do not: only the statement in the log tells.
+		// Names change places, types do not: only the statement in the log tells, and all rows have other values.
 		{
 			[]string{"ALTER TABLE people CHANGE note name VARCHAR(40), CHANGE name note VARCHAR(40)", "INSERT INTO people VALUES (NULL,4,'x','d')"},
 			[]string{"born", "id", "note", "name"},
-			[]string{"4=d"},
+			[]string{"1=x", "2=x", "3=x", "4=d"},
 		},
 		// The type of a wanted column changes, and so may the values of all rows: they are read again.
 		{
@@ -170,4 +170,52 @@ func columnNames(columns []connectors.Column) []string {
 		names[i] = c.Name
 	}
 	return names
+}
+
+// TestEffects says of which changes of a table rows must be read again or looked for.
+func TestEffects(t *testing.T) {
+	for text, want := range map[string][2]bool{
+		" TABLE people ADD COLUMN born DATE NULL FIRST":                           {false, false},
+		" TABLE people ADD UNIQUE KEY k (name), DROP INDEX `drop`":                {false, false},
+		" TABLE people ADD note TEXT COMMENT 'we drop, change and modify \\' it'": {false, false},
+		" TABLE people ALTER name DROP DEFAULT, RENAME KEY a TO b":                {false, false},
+		" IGNORE TABLE people ADD UNIQUE (name)":                                  {true, false},
+		" TABLE people DROP name, ADD name VARCHAR(40) DEFAULT 'x'":               {false, true},
+		" TABLE people DROP COLUMN `name`":                                        {false, true},
+		" TABLE people MODIFY name VARCHAR(40) NOT NULL":                          {false, true},
+		" TABLE `people` CHANGE `note` `name` TEXT":                               {false, true},
+		" TABLE people RENAME COLUMN note TO name":                                {false, true},
+		" TABLE people CONVERT TO CHARACTER SET gbk":                              {false, true},
+		" TABLE people TRUNCATE PARTITION p0":                                     {true, false},
+		" TABLE people IMPORT TABLESPACE":                                         {true, true},
+	} {
+		if lost, changed := effects(text); lost != want[0] || changed != want[1] {
+			t.Errorf("%s: lost %v, changed %v; want %v", text, lost, changed, want)
+		}
+	}
+}
+
+// TestAlterThatChangesRows loses and changes rows by statements after which the types are what they were.
+func TestAlterThatChangesRows(t *testing.T) {
+	db := newDepartment(t)
+	db.run(t, "CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR(40))")
+	db.run(t, "INSERT INTO people VALUES (1,'a'), (2,'a'), (3,'b')")
+	src := opened(t, db.definition(t, "people", "id", "name"), nil)
+	readAll(t, src)
+	for _, test := range []struct {
+		statement string
+		gap       bool
+		rows      int
+	}{
+		{"CREATE INDEX by_name ON people (name)", false, 0},
+		{"ALTER IGNORE TABLE people ADD UNIQUE (name)", true, 0},
+		{"ALTER TABLE people DROP INDEX name, DROP COLUMN name, ADD COLUMN name VARCHAR(40) DEFAULT 'new'", false, 2},
+	} {
+		db.run(t, test.statement)
+		batches := readAll(t, src)
+		gap := slices.ContainsFunc(batches, func(b connectors.Batch) bool { return b.Gap })
+		if rows := rowsOf(batches); gap != test.gap || len(rows) != test.rows {
+			t.Errorf("%s: gap %v, %d rows; want %v, %d", test.statement, gap, len(rows), test.gap, test.rows)
+		}
+	}
 }
