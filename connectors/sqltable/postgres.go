@@ -1,6 +1,7 @@
 package sqltable
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,9 +134,9 @@ func (e *postgresEngine) close() {
 }
 
 // begin sets for the transaction only, which poolers in front of a database allow.
-func (e *postgresEngine) begin() string {
+func (e *postgresEngine) begin(limit time.Duration) string {
 	return fmt.Sprintf(`BEGIN READ ONLY; SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = 5000; SET LOCAL timezone = 'UTC';
-		SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex'; `, e.cfg.Limits.QueryTime.Milliseconds())
+		SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex'; `, cmp.Or(limit, e.cfg.Limits.QueryTime).Milliseconds())
 }
 
 // beginning is the index of the first result behind begin.
@@ -158,7 +159,7 @@ func (e *postgresEngine) catalogue() string {
 
 func (e *postgresEngine) describe(ctx context.Context) ([]column, error) {
 	var columns []column
-	err := e.exec(ctx, e.begin()+e.catalogue()+"; COMMIT", func(result int, cells [][]byte) error {
+	err := e.exec(ctx, e.begin(0)+e.catalogue()+"; COMMIT", func(result int, cells [][]byte) error {
 		if result == beginning {
 			columns = append(columns, columnOf(cells))
 		}
@@ -190,7 +191,7 @@ func (e *postgresEngine) tables(ctx context.Context) ([]string, error) {
 // lock that reading the rows took keeps anybody from changing them in between.
 func (e *postgresEngine) read(ctx context.Context, query statement, yield func([][]byte) error) ([]column, error) {
 	var columns []column
-	err := e.exec(ctx, e.begin()+query.text+"; "+e.catalogue()+"; COMMIT", func(result int, cells [][]byte) error {
+	err := e.exec(ctx, e.begin(query.limit)+query.text+"; "+e.catalogue()+"; COMMIT", func(result int, cells [][]byte) error {
 		switch result {
 		case beginning:
 			return yield(cells)
