@@ -269,6 +269,11 @@ func testLongRows(t *testing.T, address string) {
 	if first.Rejection == nil || !slices.Equal(first.Key, []string{"4"}) || !slices.ContainsFunc(batches, func(b connectors.Batch) bool { return b.Gap }) {
 		t.Errorf("a row beyond %d bytes = %+v %v", maxEvent, first.Rejection, first.Key)
 	}
+	if !slices.ContainsFunc(rowsOf(batches), func(r connectors.Row) bool {
+		return r.Key[0] == "4" && r.Rejection == nil && r.Values[1].Text == "d" && r.ChangedAt.After(first.ChangedAt)
+	}) {
+		t.Error("the row whose event is too long did not come from the table")
+	}
 	other.run(t, "INSERT INTO people VALUES (5, 'e', NULL)")
 	if rows := rowsOf(readAll(t, src)); len(rows) != 1 || rows[0].Key[0] != "5" {
 		t.Errorf("behind it: %d rows", len(rows))

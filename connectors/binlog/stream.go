@@ -338,7 +338,9 @@ func (s *source) enqueue(r *rowsEvent, cells [][]byte, operation exchange.Operat
 	row.ChangedAt = time.UnixMicro(r.time)
 	row.Origin = fmt.Sprintf("%s+%d", s.group.start, s.group.changes)
 	s.chunk.touch(row.Key)
-	s.seen.add(row.Key)
+	if tooLong == nil { // otherwise the table is read again to have the row
+		s.seen.add(row.Key)
+	}
 	s.queue = append(s.queue, row)
 	return nil
 }
