@@ -39,8 +39,9 @@ func (postgres) connect(ctx context.Context, cfg TableConfig, dsn string) (engin
 		return nil, err
 	}
 	e := &postgresEngine{conn: conn, cfg: cfg}
-	if cfg.Charset != "" {
-		// The bytes as they are stored, for the charset of the definition.
+	if cfg.Charset != "" || conn.ParameterStatus("server_encoding") == "SQL_ASCII" {
+		// The bytes as they are stored, for the charset of the definition. A database without an encoding has any
+		// bytes; as UTF-8 it would refuse all rows for one that is not, while decoding them here rejects that one.
 		if err := conn.Exec(ctx, "SELECT set_config('client_encoding', current_setting('server_encoding'), false)").Close(); err != nil {
 			e.close()
 			return nil, err
@@ -200,6 +201,11 @@ func (e *postgresEngine) read(ctx context.Context, query statement, yield func([
 		}
 		return nil
 	})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Code == "22021" || pg.Code == "22P05") { // the message has the bytes
+		return nil, connectors.Refused(connectors.FaultColumn, errors.New("SQLSTATE "+pg.Code),
+			"table %q has text that the database cannot give as UTF-8; mend it, or state with charset what its bytes are", e.cfg.Table)
+	}
 	return columns, err
 }
 
