@@ -403,3 +403,35 @@ func TestReread(t *testing.T) {
 		}
 	}
 }
+
+// TestPausedReader goes on in the middle of a packet after all its deadlines have passed meanwhile.
+func TestPausedReader(t *testing.T) {
+	db := newDepartment(t)
+	db.run(t, "CREATE TABLE people (id INT PRIMARY KEY, name LONGTEXT)")
+	src := opened(t, db.definition(t, "people", "id", "name"), nil)
+	readAll(t, src)
+	for id := range 20 {
+		db.run(t, "INSERT INTO people VALUES (?, REPEAT('x', 50000))", id)
+	}
+	partly, rows := 0, 0
+	for rows < 20 {
+		if err := src.dump.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		if src.dump.reader.Buffered() > 100 && !src.dump.buffered() {
+			partly++
+		}
+		e, err := src.dump.next(t.Context(), 10*time.Second)
+		if err != nil {
+			t.Fatalf("after %d rows: %v", rows, err)
+		}
+		if r, err := parseRows(e); err != nil {
+			t.Fatal(err)
+		} else if r != nil {
+			rows++
+		}
+	}
+	if partly == 0 {
+		t.Error("no packet was here in part")
+	}
+}
