@@ -32,11 +32,11 @@ func TestColumns(t *testing.T) {
 			[]string{"born", "id", "name", "note"},
 			[]string{"2=b", "3=c"},
 		},
-		// Names change places, types do not: only the statement in the log tells.
+		// Names change places, types do not: only the statement in the log tells, and all rows have other values.
 		{
 			[]string{"ALTER TABLE people CHANGE note name VARCHAR(40), CHANGE name note VARCHAR(40)", "INSERT INTO people VALUES (NULL,4,'x','d')"},
 			[]string{"born", "id", "note", "name"},
-			[]string{"4=d"},
+			[]string{"1=x", "2=x", "3=x", "4=d"},
 		},
 		// The type of a wanted column changes, and so may the values of all rows: they are read again.
 		{
@@ -101,6 +101,17 @@ func TestColumns(t *testing.T) {
 		t.Errorf("rows of an unknown shape gave %v", err)
 	}
 	recovered(t, src, position, 1)
+	// If rows do not fit still, all of the table is not read again each time.
+	for _, test := range []struct {
+		columns []column
+		anew    bool
+	}{{src.position.Columns, false}, {src.position.Columns[1:], true}} {
+		src.position.Columns, src.anew = test.columns, false
+		_ = src.remember(connectors.Refused(connectors.FaultSchema, nil, "rows that never fit"))
+		if src.anew != test.anew {
+			t.Errorf("with columns %v: anew %v", test.columns, src.anew)
+		}
+	}
 }
 
 // TestForeignKeys deletes rows that the server deletes in other tables without logging it.
@@ -120,14 +131,22 @@ func TestForeignKeys(t *testing.T) {
 	if len(rows) != 1 || rows[0].Values[1].Text != "b" || rows[0].Values[2].Text != "4" || rows[0].Values[3].Text != "6" {
 		t.Fatalf("a row with generated columns = %+v", rows)
 	}
-	db.run(t, "DELETE FROM offices WHERE id = 1")
-	gap := false
-	for _, b := range readAll(t, src) {
-		gap = gap || b.Gap
+	expectGap := func(src *source, statement string, want bool) {
+		t.Helper()
+		db.run(t, statement)
+		gap := slices.ContainsFunc(readAll(t, src), func(b connectors.Batch) bool { return b.Gap })
+		if gap != want {
+			t.Errorf("%s: gap %v; want %v", statement, gap, want)
+		}
 	}
-	if !gap {
-		t.Error("a delete that a foreign key passed on was not noticed")
-	}
+	expectGap(src, "DELETE FROM offices WHERE id = 1", true)
+	// A table that refers to itself.
+	db.run(t, "CREATE TABLE posts (id INT PRIMARY KEY, name VARCHAR(40), above INT, FOREIGN KEY (above) REFERENCES posts (id) ON DELETE CASCADE)")
+	db.run(t, "INSERT INTO posts VALUES (1, 'a', NULL), (2, 'b', 1), (3, 'c', 2)")
+	src = opened(t, db.definition(t, "posts", "id", "name"), nil)
+	readAll(t, src)
+	expectGap(src, "INSERT INTO posts VALUES (4, 'd', NULL)", false)
+	expectGap(src, "DELETE FROM posts WHERE id = 1", true)
 }
 
 // recovered opens a source anew after a loss was reported, which reads all of the table and says that there was a gap.
@@ -151,4 +170,52 @@ func columnNames(columns []connectors.Column) []string {
 		names[i] = c.Name
 	}
 	return names
+}
+
+// TestEffects says of which changes of a table rows must be read again or looked for.
+func TestEffects(t *testing.T) {
+	for text, want := range map[string][2]bool{
+		" TABLE people ADD COLUMN born DATE NULL FIRST":                           {false, false},
+		" TABLE people ADD UNIQUE KEY k (name), DROP INDEX `drop`":                {false, false},
+		" TABLE people ADD note TEXT COMMENT 'we drop, change and modify \\' it'": {false, false},
+		" TABLE people ALTER name DROP DEFAULT, RENAME KEY a TO b":                {false, false},
+		" IGNORE TABLE people ADD UNIQUE (name)":                                  {true, false},
+		" TABLE people DROP name, ADD name VARCHAR(40) DEFAULT 'x'":               {false, true},
+		" TABLE people DROP COLUMN `name`":                                        {false, true},
+		" TABLE people MODIFY name VARCHAR(40) NOT NULL":                          {false, true},
+		" TABLE `people` CHANGE `note` `name` TEXT":                               {false, true},
+		" TABLE people RENAME COLUMN note TO name":                                {false, true},
+		" TABLE people CONVERT TO CHARACTER SET gbk":                              {false, true},
+		" TABLE people TRUNCATE PARTITION p0":                                     {true, false},
+		" TABLE people IMPORT TABLESPACE":                                         {true, true},
+	} {
+		if lost, changed := effects(text); lost != want[0] || changed != want[1] {
+			t.Errorf("%s: lost %v, changed %v; want %v", text, lost, changed, want)
+		}
+	}
+}
+
+// TestAlterThatChangesRows loses and changes rows by statements after which the types are what they were.
+func TestAlterThatChangesRows(t *testing.T) {
+	db := newDepartment(t)
+	db.run(t, "CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR(40))")
+	db.run(t, "INSERT INTO people VALUES (1,'a'), (2,'a'), (3,'b')")
+	src := opened(t, db.definition(t, "people", "id", "name"), nil)
+	readAll(t, src)
+	for _, test := range []struct {
+		statement string
+		gap       bool
+		rows      int
+	}{
+		{"CREATE INDEX by_name ON people (name)", false, 0},
+		{"ALTER IGNORE TABLE people ADD UNIQUE (name)", true, 0},
+		{"ALTER TABLE people DROP INDEX name, DROP COLUMN name, ADD COLUMN name VARCHAR(40) DEFAULT 'new'", false, 2},
+	} {
+		db.run(t, test.statement)
+		batches := readAll(t, src)
+		gap := slices.ContainsFunc(batches, func(b connectors.Batch) bool { return b.Gap })
+		if rows := rowsOf(batches); gap != test.gap || len(rows) != test.rows {
+			t.Errorf("%s: gap %v, %d rows; want %v, %d", test.statement, gap, len(rows), test.gap, test.rows)
+		}
+	}
 }

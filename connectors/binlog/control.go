@@ -131,6 +131,25 @@ func (c *control) describe(ctx context.Context, limit time.Duration, schema, tab
 	return columns, nil
 }
 
+// hidden says why rows of the table have columns in the log that the table does not show; empty if they have none.
+func (c *control) hidden(ctx context.Context, limit time.Duration, schema, table string) (string, error) {
+	if !c.mariadb {
+		return "", nil
+	}
+	rows, err := c.query(ctx, limit, `SELECT t.table_type AS type, t.engine AS engine, (SELECT MIN(s.index_name) FROM information_schema.statistics s
+			WHERE s.table_schema = t.table_schema AND s.table_name = t.table_name AND s.non_unique = 0 AND s.index_type = 'HASH') AS hashed
+		FROM information_schema.tables t WHERE t.table_schema = `+quoteText(schema)+` AND t.table_name = `+quoteText(table))
+	switch {
+	case err != nil || len(rows) == 0:
+		return "", err
+	case rows[0]["type"] == "SYSTEM VERSIONED":
+		return "keeps its history (WITH SYSTEM VERSIONING)", nil
+	case rows[0]["hashed"] != "" && !strings.EqualFold(rows[0]["engine"], "MEMORY"):
+		return fmt.Sprintf("has the unique key %q on a long column, which the server keeps as a hidden column", rows[0]["hashed"]), nil
+	}
+	return "", nil
+}
+
 // parents lists the tables by whose changes foreign keys (ON … CASCADE, SET
 // NULL) change a table, directly or through others; such changes are not in the binlog.
 func (c *control) parents(ctx context.Context, limit time.Duration, schema, table string) (map[string]bool, error) {

@@ -117,47 +117,61 @@ func (d *dump) next(ctx context.Context, wait time.Duration) (*event, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	head := 4 + 1 + replication.EventHeaderSize
-	if d.reader.Buffered() < head {
-		if err := d.await(ctx, wait, head); err != nil {
+	if !d.buffered() {
+		ends := context.AfterFunc(ctx, func() { _ = d.conn.SetReadDeadline(time.Unix(1, 0)) })
+		defer ends()
+		if err := d.await(ctx, wait); err != nil {
 			return nil, err
 		}
 	}
 	d.silent = 0
-	packet, err := d.packet()
+	packet, err := d.packet(ctx)
 	if err != nil {
 		return nil, d.broken(ctx, err)
 	}
 	return d.parse(packet)
 }
 
-// await waits until the head of a packet is there.
-func (d *dump) await(ctx context.Context, wait time.Duration, head int) error {
-	ends := context.AfterFunc(ctx, func() { _ = d.conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer ends()
+// buffered says whether all of the next packet is here.
+func (d *dump) buffered() bool {
+	if d.reader.Buffered() < 4 {
+		return false
+	}
+	head, _ := d.reader.Peek(4) // it is there
+	size := int(head[0]) | int(head[1])<<8 | int(head[2])<<16
+	return size < mysql.MaxPayloadLen && d.reader.Buffered() >= 4+size
+}
+
+// await waits until a packet begins and gives it the time that a packet may take.
+func (d *dump) await(ctx context.Context, wait time.Duration) error {
 	since := time.Now()
-	if err := d.conn.SetReadDeadline(since.Add(wait)); err != nil {
-		return d.broken(ctx, err)
-	}
-	first, err := d.reader.Peek(5)
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil:
-		if d.silent += time.Since(since); d.silent > d.patience {
-			return connectors.Away(connectors.FaultUnreachable, nil, "the server has sent nothing for %s, not even signs of life", d.silent.Round(time.Second))
+	if d.reader.Buffered() == 0 {
+		if err := d.until(ctx, since.Add(wait)); err != nil {
+			return d.broken(ctx, err)
 		}
-		return errQuiet
-	case err != nil:
-		return d.broken(ctx, err)
-	}
-	if err := d.conn.SetReadDeadline(time.Now().Add(packetTime)); err != nil {
-		return d.broken(ctx, err)
-	}
-	if first[4] == mysql.OK_HEADER {
-		if _, err := d.reader.Peek(head); err != nil {
+		_, err := d.reader.Peek(1)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil:
+			if d.silent += time.Since(since); d.silent > d.patience {
+				return connectors.Away(connectors.FaultUnreachable, nil, "the server has sent nothing for %s, not even signs of life", d.silent.Round(time.Second))
+			}
+			return errQuiet
+		case err != nil:
 			return d.broken(ctx, err)
 		}
 	}
+	if err := d.until(ctx, time.Now().Add(packetTime)); err != nil {
+		return d.broken(ctx, err)
+	}
 	return nil
+}
+
+// until sets the deadline of reading, unless ctx has ended, which may have set its own just before.
+func (d *dump) until(ctx context.Context, deadline time.Time) error {
+	if err := d.conn.SetReadDeadline(deadline); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 func (d *dump) broken(ctx context.Context, err error) error {
@@ -171,7 +185,7 @@ func (d *dump) broken(ctx context.Context, err error) error {
 }
 
 // packet reads one packet, of a long one only the head; it reports what the server says instead of events.
-func (d *dump) packet() ([]byte, error) {
+func (d *dump) packet(ctx context.Context) ([]byte, error) {
 	d.scratch = d.scratch[:0]
 	if cap(d.scratch) > 1<<20 {
 		d.scratch = nil // one long event must not stay in memory for good
@@ -197,7 +211,9 @@ func (d *dump) packet() ([]byte, error) {
 			return nil, err
 		}
 		if more {
-			_ = d.conn.SetReadDeadline(time.Now().Add(packetTime))
+			if err := d.until(ctx, time.Now().Add(packetTime)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if len(d.scratch) == 0 {

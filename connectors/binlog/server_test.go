@@ -269,6 +269,11 @@ func testLongRows(t *testing.T, address string) {
 	if first.Rejection == nil || !slices.Equal(first.Key, []string{"4"}) || !slices.ContainsFunc(batches, func(b connectors.Batch) bool { return b.Gap }) {
 		t.Errorf("a row beyond %d bytes = %+v %v", maxEvent, first.Rejection, first.Key)
 	}
+	if !slices.ContainsFunc(rowsOf(batches), func(r connectors.Row) bool {
+		return r.Key[0] == "4" && r.Rejection == nil && r.Values[1].Text == "d" && r.ChangedAt.After(first.ChangedAt)
+	}) {
+		t.Error("the row whose event is too long did not come from the table")
+	}
 	other.run(t, "INSERT INTO people VALUES (5, 'e', NULL)")
 	if rows := rowsOf(readAll(t, src)); len(rows) != 1 || rows[0].Key[0] != "5" {
 		t.Errorf("behind it: %d rows", len(rows))
@@ -378,6 +383,8 @@ func TestRefused(t *testing.T) {
 	db := newDepartment(t)
 	db.run(t, "CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR(40), place UUID, packed VARCHAR(100))")
 	db.run(t, "CREATE TABLE packed (id INT PRIMARY KEY, name VARCHAR(100) COMPRESSED)")
+	db.run(t, "CREATE TABLE hashed (id INT PRIMARY KEY, name TEXT, UNIQUE (name))")
+	db.run(t, "CREATE TABLE history (id INT PRIMARY KEY, name VARCHAR(40)) WITH SYSTEM VERSIONING")
 	for _, test := range []struct {
 		name  string
 		alter func(*connectors.Definition)
@@ -388,6 +395,8 @@ func TestRefused(t *testing.T) {
 		{"column", func(d *connectors.Definition) { d.Map.Fields[1].From = "full_name" }, connectors.FaultColumn, `"name"`},
 		{"uuid", func(d *connectors.Definition) { d.Map.Fields[1].From = "place" }, connectors.FaultColumn, "uuid"},
 		{"compressed", func(d *connectors.Definition) { d.Log.Table = "packed" }, connectors.FaultColumn, "compressed"},
+		{"hidden hash", func(d *connectors.Definition) { d.Log.Table = "hashed" }, connectors.FaultColumn, "kind: sql"},
+		{"history", func(d *connectors.Definition) { d.Log.Table = "history" }, connectors.FaultColumn, "kind: sql"},
 		{"dsn file", func(d *connectors.Definition) { d.Log.DSNFile = "absent.dsn" }, connectors.FaultSecret, "absent.dsn"},
 	} {
 		def := db.definition(t, "people", "id", "name")

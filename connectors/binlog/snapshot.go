@@ -59,6 +59,14 @@ func (s *source) restart() {
 		rereads = append(rereads, reread{})
 	}
 	s.position.Rereads, s.seen = rereads, newSeen()
+	s.later()
+}
+
+// later has rows that are read once more, with changes that the log did not tell, dated after those read before.
+func (s *source) later() {
+	if s.skip == 0 { // otherwise it was done before the source was opened
+		s.position.Clock += step
+	}
 }
 
 // reread reads or hands on a chunk, between two transactions. rows are those of
@@ -139,6 +147,7 @@ func (s *source) handChunk() (connectors.Batch, error) {
 			s.seen = nil
 		}
 		rereads = rereads[1:]
+		s.later()
 	}
 	s.position.Rereads = rereads
 	s.chunk = nil

@@ -52,6 +52,8 @@ type source struct {
 	// are their numbers in the transaction at hand.
 	parents   map[string]bool
 	parentIDs []uint64
+	// ownParent says that ours is one of them.
+	ownParent bool
 	// event is the one that is being handed on, queue what was made of its last row.
 	event *rowsEvent
 	queue []connectors.Row
@@ -68,9 +70,20 @@ type source struct {
 	sure  place
 	// anew says that a loss of the log, or columns that do not fit it, was reported: the next Open starts anew.
 	anew bool
+	// begun is when the source last began anew, and with which columns.
+	begun beginning
 	// saved and savedAt are the position of the last batch and when it was handed on.
 	saved   place
 	savedAt time.Time
+}
+
+// patience is how long rows that do not fit columns which are the same still do not have the table read anew once more.
+const patience = time.Hour
+
+// beginning is one anew.
+type beginning struct {
+	at      time.Time
+	columns []column
 }
 
 // group is the transaction at hand.
@@ -120,7 +133,7 @@ func (s *source) Columns(ctx context.Context) ([]connectors.Column, error) {
 func (s *source) Open(ctx context.Context, after json.RawMessage) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	*s = source{def: s.def, cfg: s.cfg, log: s.log, anew: s.anew}
+	*s = source{def: s.def, cfg: s.cfg, log: s.log, anew: s.anew, begun: s.begun}
 	var from *position
 	if after != nil {
 		p, err := parsePosition(after)
@@ -156,11 +169,18 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) error {
 	return s.remember(err)
 }
 
-// remember makes the next Open start anew if changes of the log cannot be had any more.
+// remember makes the next Open start anew if changes of the log cannot be had
+// any more. Rows that never fit must not have all of the table read again and again.
 func (s *source) remember(err error) error {
 	var f *connectors.Fault
-	if errors.As(err, &f) && (f.Code == connectors.FaultLogPurged || f.Code == connectors.FaultSchema) {
+	if !errors.As(err, &f) {
+		return err
+	}
+	switch f.Code {
+	case connectors.FaultLogPurged:
 		s.anew = true
+	case connectors.FaultSchema:
+		s.anew = time.Since(s.begun.at) > patience || !slices.Equal(s.position.Columns, s.begun.columns)
 	}
 	return err
 }
@@ -206,8 +226,20 @@ func (s *source) describe(ctx context.Context) ([]column, error) {
 			return nil, connectors.Refused(connectors.FaultColumn, nil, "column %q of table %q %s; leave it out, or follow the table with kind: sql", c.Name, s.cfg.Table, why)
 		}
 	}
+	why, err := s.control.hidden(ctx, s.limit(), s.target.schema, s.target.table)
+	if err != nil {
+		return nil, s.fault(ctx, "describing the table", err)
+	}
+	if why != "" {
+		return nil, connectors.Refused(connectors.FaultColumn, nil, "table %q %s; its rows in the binlog are of another form, follow it with kind: sql", s.cfg.Table, why)
+	}
 	if s.parents, err = s.control.parents(ctx, s.limit(), s.target.schema, s.target.table); err != nil {
 		return nil, s.fault(ctx, "listing the foreign keys", err)
+	}
+	s.ownParent = false
+	for name := range s.parents {
+		schema, table, _ := strings.Cut(name, ".")
+		s.ownParent = s.ownParent || s.target.is(schema, table)
 	}
 	return columns, nil
 }
@@ -263,6 +295,7 @@ func (s *source) begin(ctx context.Context, before *position, columns []column) 
 	s.position = position{place: end, Clock: now, Columns: columns, Rereads: []reread{{}}}
 	s.fresh, s.skip, s.gap, s.seen = true, 0, before != nil, newSeen()
 	if before != nil {
+		s.begun = beginning{at: time.Now(), columns: columns}
 		s.position.Clock = max(now, before.Clock+2)
 		for _, r := range before.Rereads {
 			if r.ID != "" {

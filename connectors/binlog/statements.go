@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
@@ -68,10 +69,67 @@ func (s *source) definition(verb, rest string) {
 	case verb == "TRUNCATE":
 		s.gap = true
 		return
-	case verb != "ALTER", strings.Contains(strings.ToUpper(rest), "PARTITION"):
+	case verb == "ALTER":
+		lost, changed := effects(rest)
+		if s.gap = s.gap || lost; changed {
+			s.restart()
+		}
+	case !slices.Contains(indexes, what):
 		s.gap = true
 	}
 	s.stale = true
+}
+
+// indexes are what can be created and dropped on a table without changing rows.
+var indexes = []string{"INDEX", "UNIQUE", "FULLTEXT", "SPATIAL"}
+
+// effects says what an ALTER TABLE may do to rows that the log does not tell: whether rows may be lost, and whether
+// their values may be other ones. What only adds columns or deals with indexes does neither.
+func effects(text string) (lost, changed bool) {
+	all := words(text)
+	for i, word := range all {
+		next := ""
+		if i+1 < len(all) {
+			next = all[i+1]
+		}
+		switch word {
+		case "IGNORE", "PARTITION", "PARTITIONING":
+			lost = true
+		case "DISCARD", "IMPORT":
+			lost, changed = true, true
+		case "MODIFY", "CHANGE", "CONVERT":
+			changed = true
+		case "DROP", "RENAME":
+			changed = changed || !slices.Contains([]string{"INDEX", "KEY", "PRIMARY", "FOREIGN", "CONSTRAINT", "CHECK", "PARTITION", "DEFAULT"}, next)
+		}
+	}
+	return lost, changed
+}
+
+// words are those of a statement that are not quoted, in upper case.
+func words(text string) []string {
+	var all []string
+	for text != "" {
+		switch b := text[0]; {
+		case letter(b):
+			var word string
+			word, text = verbOf(text)
+			all = append(all, word)
+		case b == '\'' || b == '"' || b == '`':
+			end := 1
+			for end < len(text) && text[end] != b {
+				if text[end] == '\\' && b != '`' {
+					end++
+				}
+				end++
+			}
+			text = text[min(end+1, len(text)):]
+			all = append(all, "") // what follows is not next to what was before
+		default:
+			text = text[1:]
+		}
+	}
+	return all
 }
 
 // verbOf returns the first word of a statement, in upper case, and what follows

@@ -195,6 +195,7 @@ func (s *source) unparsed(ctx context.Context, e *event) error {
 		case r == nil:
 		case s.plan != nil && r.tableID == s.tableID:
 			s.event = r
+			s.gap = s.gap || s.ownParent && r.kind != inserted
 		case slices.Contains(s.parentIDs, r.tableID) && r.kind != inserted:
 			s.gap = true // the server does not log what foreign keys make of it in our table
 		}
@@ -337,7 +338,9 @@ func (s *source) enqueue(r *rowsEvent, cells [][]byte, operation exchange.Operat
 	row.ChangedAt = time.UnixMicro(r.time)
 	row.Origin = fmt.Sprintf("%s+%d", s.group.start, s.group.changes)
 	s.chunk.touch(row.Key)
-	s.seen.add(row.Key)
+	if tooLong == nil { // otherwise the table is read again to have the row
+		s.seen.add(row.Key)
+	}
 	s.queue = append(s.queue, row)
 	return nil
 }

@@ -314,7 +314,17 @@ func TestTruncate(t *testing.T) {
 	db.run(t, "CREATE TABLE people2 (id INT PRIMARY KEY)")
 	db.run(t, "INSERT INTO people VALUES (1,'a')")
 	src := opened(t, db.definition(t, "people", "id", "name"), nil)
-	readAll(t, src)
+	last := map[string]time.Time{}
+	newer := func(rows []connectors.Row) {
+		t.Helper()
+		for _, r := range rows {
+			if !r.ChangedAt.After(last[r.Key[0]]) {
+				t.Errorf("two versions of row %s have the instant %s", r.Key[0], r.ChangedAt)
+			}
+			last[r.Key[0]] = r.ChangedAt
+		}
+	}
+	newer(rowsOf(readAll(t, src)))
 	for _, test := range []struct {
 		statements []string
 		gap        bool
@@ -325,6 +335,7 @@ func TestTruncate(t *testing.T) {
 		{[]string{"DROP TABLE people", "CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR(40))", "INSERT INTO people VALUES (3,'c')"}, true, 1},
 		{[]string{"SET SESSION binlog_format = 'STATEMENT'", "UPDATE people SET name = 'd'"}, true, 1},
 		{[]string{"SET SESSION binlog_row_image = 'MINIMAL'", "UPDATE people SET name = 'e'"}, true, 1},
+		{[]string{"SET SESSION binlog_format = 'STATEMENT'", "UPDATE people SET name = 'f'"}, true, 1},
 	} {
 		conn, err := db.Conn(t.Context())
 		if err != nil {
@@ -341,6 +352,7 @@ func TestTruncate(t *testing.T) {
 		if rows := rowsOf(batches); gap != test.gap || len(rows) != test.rows {
 			t.Errorf("%s: gap %v, %d rows; want %v, %d", test.statements, gap, len(rows), test.gap, test.rows)
 		}
+		newer(rowsOf(batches))
 	}
 }
 
@@ -389,5 +401,37 @@ func TestReread(t *testing.T) {
 		if key := strconv.Itoa(i); seen[key] < want || want == 0 && seen[key] > 0 {
 			t.Errorf("row %d came %d times; want %d", i, seen[key], want)
 		}
+	}
+}
+
+// TestPausedReader goes on in the middle of a packet after all its deadlines have passed meanwhile.
+func TestPausedReader(t *testing.T) {
+	db := newDepartment(t)
+	db.run(t, "CREATE TABLE people (id INT PRIMARY KEY, name LONGTEXT)")
+	src := opened(t, db.definition(t, "people", "id", "name"), nil)
+	readAll(t, src)
+	for id := range 20 {
+		db.run(t, "INSERT INTO people VALUES (?, REPEAT('x', 50000))", id)
+	}
+	partly, rows := 0, 0
+	for rows < 20 {
+		if err := src.dump.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		if src.dump.reader.Buffered() > 100 && !src.dump.buffered() {
+			partly++
+		}
+		e, err := src.dump.next(t.Context(), 10*time.Second)
+		if err != nil {
+			t.Fatalf("after %d rows: %v", rows, err)
+		}
+		if r, err := parseRows(e); err != nil {
+			t.Fatal(err)
+		} else if r != nil {
+			rows++
+		}
+	}
+	if partly == 0 {
+		t.Error("no packet was here in part")
 	}
 }

@@ -35,7 +35,7 @@ func TestCharsetOverride(t *testing.T) {
 		kind := "VARCHAR(40)"
 		switch db.driver {
 		case "postgres":
-			db = withoutEncoding(t, db)
+			db = encoded(t, db, "SQL_ASCII") // which stores whatever bytes it is given
 			literal = func(bytes string) string { return fmt.Sprintf("convert_from('\\x%x', 'SQL_ASCII')", bytes) }
 		case "mariadb":
 			kind += " CHARACTER SET latin1 COLLATE latin1_bin"
@@ -77,15 +77,39 @@ func TestCharsetOverride(t *testing.T) {
 	})
 }
 
-// withoutEncoding is a database of PostgreSQL that stores whatever bytes it is given.
-func withoutEncoding(t *testing.T, db department) department {
+// TestBytesOfNoText has one row that is not of the charset among others, in databases that do not notice: without an
+// encoding only that row is rejected; where the server has to convert, the fault says what to do.
+func TestBytesOfNoText(t *testing.T) {
+	outside := newDepartment(t, "postgres")
+	for _, encoding := range []string{"SQL_ASCII", "EUC_CN"} {
+		db := encoded(t, outside, encoding)
+		db.run(t, `CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT)`)
+		for id, cell := range []string{"plain", "\xfe\xfe", "again"} {
+			db.run(t, fmt.Sprintf(`INSERT INTO people VALUES (%d, convert_from('\x%x', '%s'))`, id, cell, encoding))
+		}
+		table := db.table(t, TableConfig{Table: "people", Key: []string{"id"}, Columns: []string{"id", "name"}})
+		if encoding == "EUC_CN" {
+			_, err := table.Chunk(t.Context(), connectors.KeyRange{}, nil, 10)
+			expectFault(t, err, connectors.FaultColumn, "people", "charset", "22P05")
+			continue
+		}
+		rows := all(t, table, connectors.KeyRange{}, 10)
+		if len(rows) != 3 || rows[0].Values[1].Text != "plain" || rows[2].Values[1].Text != "again" ||
+			rows[1].Rejection == nil || rows[1].Rejection.Rule != exchange.RuleEncoding {
+			t.Errorf("%+v", rows)
+		}
+	}
+}
+
+// encoded is another database of PostgreSQL.
+func encoded(t *testing.T, db department, encoding string) department {
 	t.Helper()
 	u, err := url.Parse(db.dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := u.Query().Get("search_path") + "_ascii"
-	db.run(t, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+	name := u.Query().Get("search_path") + "_" + strings.ToLower(encoding)
+	db.run(t, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING '"+encoding+"' LC_COLLATE 'C' LC_CTYPE 'C'")
 	u.Path, u.RawQuery = "/"+name, "sslmode=disable"
 	return department{DB: openPlain(t, db.DB, u, name), driver: "postgres", dsn: u.String(), dsnFile: secret(t, u.String())}
 }

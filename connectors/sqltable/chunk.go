@@ -142,7 +142,11 @@ func (t *Table) query(s span, n int) (statement, error) {
 	if !s.absent {
 		rest += t.orderBy(s)
 	}
-	return statement{text: t.dialect.limited(rest, n), args: w.args}, nil
+	q := statement{text: t.dialect.limited(rest, n), args: w.args}
+	if s.absent {
+		q.limit = min(lookTime, t.cfg.Limits.QueryTime)
+	}
+	return q, nil
 }
 
 func (t *Table) orderBy(s span) string {

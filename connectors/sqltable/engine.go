@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/charset"
@@ -28,6 +29,8 @@ type column struct {
 type statement struct {
 	text string
 	args []any
+	// limit is how long it may take; 0 means Limits.QueryTime.
+	limit time.Duration
 }
 
 // dialect is what differs between the databases.

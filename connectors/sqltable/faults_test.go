@@ -203,6 +203,22 @@ func TestTooSlow(t *testing.T) {
 		if errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("we gave up before the server did: %v", err)
 		}
+		// A query with a limit of its own, which does not stay.
+		table := db.table(t, TableConfig{Table: "people", Key: []string{"id"}, Columns: []string{"id"}})
+		for _, test := range []struct {
+			sleep string
+			limit time.Duration
+			slow  bool
+		}{{"0", 300 * time.Millisecond, false}, {"0.5", 0, false}, {"20", 300 * time.Millisecond, true}, {"0.5", 0, false}} {
+			function := map[string]string{"postgres": "pg_sleep", "mariadb": "SLEEP"}[db.driver]
+			err := table.run(t.Context(), "reading", statement{text: "SELECT " + function + "(" + test.sleep + ")", limit: test.limit}, func([][]byte) error { return nil })
+			if test.slow {
+				expectFault(t, err, connectors.FaultSlow)
+			}
+			if (err != nil) != test.slow || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%+v: %v", test, err)
+			}
+		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package sqltable
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -73,19 +75,23 @@ func mysqlSession(ctx context.Context, e *sqlEngine, cfg TableConfig) error {
 	if err := e.conn.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
 		return err
 	}
-	limit := fmt.Sprintf("max_execution_time = %d", cfg.Limits.QueryTime.Milliseconds())
-	if strings.Contains(version, "MariaDB") {
-		limit = fmt.Sprintf("max_statement_time = %.3f", cfg.Limits.QueryTime.Seconds())
+	e.limited = func(limit time.Duration) string {
+		limit = cmp.Or(limit, cfg.Limits.QueryTime)
+		if strings.Contains(version, "MariaDB") {
+			return fmt.Sprintf("SET SESSION max_statement_time = %.3f", limit.Seconds())
+		}
+		return fmt.Sprintf("SET SESSION max_execution_time = %d", limit.Milliseconds())
 	}
-	isolation := ""
+	isolation, locks := "", ""
 	if cfg.LogPlace {
 		e.place = newLogPlace(cfg.Driver, version)
 		e.begin, isolation = e.place.begin, "ISOLATION LEVEL "+e.place.isolation+", "
-		limit += ", innodb_lock_wait_timeout = 5"
+		locks = ", innodb_lock_wait_timeout = 5"
 	}
 	for _, set := range []string{
 		// ALLOW_INVALID_DATES so that any date that is there can be compared; nothing else that changes what is read.
-		"SET SESSION character_set_results = NULL, time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES', lock_wait_timeout = 5, " + limit,
+		"SET SESSION character_set_results = NULL, time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES', lock_wait_timeout = 5" + locks,
+		e.limited(0),
 		"SET SESSION TRANSACTION " + isolation + "READ ONLY",
 	} {
 		if _, err := e.conn.ExecContext(ctx, set); err != nil {

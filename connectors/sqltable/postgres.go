@@ -1,6 +1,7 @@
 package sqltable
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,8 +39,9 @@ func (postgres) connect(ctx context.Context, cfg TableConfig, dsn string) (engin
 		return nil, err
 	}
 	e := &postgresEngine{conn: conn, cfg: cfg}
-	if cfg.Charset != "" {
-		// The bytes as they are stored, for the charset of the definition.
+	if cfg.Charset != "" || conn.ParameterStatus("server_encoding") == "SQL_ASCII" {
+		// The bytes as they are stored, for the charset of the definition. A database without an encoding has any
+		// bytes; as UTF-8 it would refuse all rows for one that is not, while decoding them here rejects that one.
 		if err := conn.Exec(ctx, "SELECT set_config('client_encoding', current_setting('server_encoding'), false)").Close(); err != nil {
 			e.close()
 			return nil, err
@@ -133,9 +135,9 @@ func (e *postgresEngine) close() {
 }
 
 // begin sets for the transaction only, which poolers in front of a database allow.
-func (e *postgresEngine) begin() string {
+func (e *postgresEngine) begin(limit time.Duration) string {
 	return fmt.Sprintf(`BEGIN READ ONLY; SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = 5000; SET LOCAL timezone = 'UTC';
-		SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex'; `, e.cfg.Limits.QueryTime.Milliseconds())
+		SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex'; `, cmp.Or(limit, e.cfg.Limits.QueryTime).Milliseconds())
 }
 
 // beginning is the index of the first result behind begin.
@@ -158,7 +160,7 @@ func (e *postgresEngine) catalogue() string {
 
 func (e *postgresEngine) describe(ctx context.Context) ([]column, error) {
 	var columns []column
-	err := e.exec(ctx, e.begin()+e.catalogue()+"; COMMIT", func(result int, cells [][]byte) error {
+	err := e.exec(ctx, e.begin(0)+e.catalogue()+"; COMMIT", func(result int, cells [][]byte) error {
 		if result == beginning {
 			columns = append(columns, columnOf(cells))
 		}
@@ -190,7 +192,7 @@ func (e *postgresEngine) tables(ctx context.Context) ([]string, error) {
 // lock that reading the rows took keeps anybody from changing them in between.
 func (e *postgresEngine) read(ctx context.Context, query statement, yield func([][]byte) error) ([]column, error) {
 	var columns []column
-	err := e.exec(ctx, e.begin()+query.text+"; "+e.catalogue()+"; COMMIT", func(result int, cells [][]byte) error {
+	err := e.exec(ctx, e.begin(query.limit)+query.text+"; "+e.catalogue()+"; COMMIT", func(result int, cells [][]byte) error {
 		switch result {
 		case beginning:
 			return yield(cells)
@@ -199,6 +201,11 @@ func (e *postgresEngine) read(ctx context.Context, query statement, yield func([
 		}
 		return nil
 	})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Code == "22021" || pg.Code == "22P05") { // the message has the bytes
+		return nil, connectors.Refused(connectors.FaultColumn, errors.New("SQLSTATE "+pg.Code),
+			"table %q has text that the database cannot give as UTF-8; mend it, or state with charset what its bytes are", e.cfg.Table)
+	}
 	return columns, err
 }
 

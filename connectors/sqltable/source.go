@@ -3,6 +3,7 @@ package sqltable
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -29,9 +30,17 @@ type source struct {
 	turn int
 	// roundOver says that a round through the whole table ended, which the caller has not been told yet.
 	roundOver bool
-	// lookedForAbsent says that rows without cursor or key have been looked for since Open, absent that there are some.
-	lookedForAbsent, absent bool
+	// looked is when rows without cursor or key were looked for since Open, absent says that there are some.
+	looked time.Time
+	absent bool
 }
+
+const (
+	// lookTime is how long looking for rows without cursor or key may take, which may have no index.
+	lookTime = 5 * time.Second
+	// lookEvery is how often they are looked for; rows may lose their cursor at any time.
+	lookEvery = time.Hour
+)
 
 // New is the [connectors.Constructor] of tables.
 func New(def connectors.Definition, logger *slog.Logger) (connectors.Source, error) {
@@ -76,7 +85,7 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) error {
 		return err
 	}
 	s.table, s.order, s.position = table, table.order, at
-	s.heads, s.seen, s.turn, s.roundOver, s.lookedForAbsent, s.absent = nil, memory{}, 0, false, false, false
+	s.heads, s.seen, s.turn, s.roundOver, s.looked, s.absent = nil, memory{}, 0, false, time.Time{}, false
 	s.beginMarks(s.now())
 	return nil
 }
@@ -116,7 +125,7 @@ func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 			return s.batch(s.chunk(ctx))
 		}
 	}
-	if s.turn, s.roundOver = 0, false; wait {
+	if s.turn, s.roundOver = 0, false; wait && len(s.heads) > 0 {
 		return connectors.Batch{}, connectors.ErrCaughtUp
 	}
 	return connectors.Batch{}, s.caughtUp(ctx)
@@ -161,15 +170,14 @@ func (s *source) batch(rows []connectors.Row, err error) (connectors.Batch, erro
 
 // caughtUp is ErrCaughtUp, unless there are rows that the order cannot reach.
 func (s *source) caughtUp(ctx context.Context) error {
-	if !s.lookedForAbsent {
-		s.lookedForAbsent = true
-		limited, cancel := context.WithTimeout(ctx, connectTimeout/2)
-		defer cancel()
-		rows, _, err := s.table.read(limited, span{order: s.order, absent: true}, 1)
+	if now := s.now(); s.absent || s.looked.IsZero() || now.Sub(s.looked) >= lookEvery {
+		rows, _, err := s.table.read(ctx, span{order: s.order, absent: true}, 1)
+		var f *connectors.Fault
 		switch {
 		case err == nil:
-			s.absent = len(rows) > 0
-		case limited.Err() != nil && ctx.Err() == nil:
+			s.looked, s.absent = now, len(rows) > 0
+		case errors.As(err, &f) && f.Code == connectors.FaultSlow:
+			s.looked = now
 			s.log.WarnContext(ctx, "not known whether rows lack cursor or key: looking for them took too long", slog.String("table", s.cfg.Table))
 		default:
 			return err

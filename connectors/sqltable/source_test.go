@@ -307,6 +307,26 @@ func TestRowsWithoutCursor(t *testing.T) {
 		}
 		_, err = src.Read(t.Context())
 		expectFault(t, err, connectors.FaultKeyless)
+		// Mended, and later a row loses its cursor while the source runs.
+		db.run(t, `UPDATE people SET updated_at = '2025-11-03 08:00:02' WHERE id = 3`)
+		clock = clock.Add(lookEvery)
+		for range 3 {
+			rest(t, src)
+		}
+		db.run(t, `UPDATE people SET updated_at = NULL WHERE id = 1`)
+		rest(t, src)
+		clock = clock.Add(lookEvery)
+		for err = nil; err == nil; {
+			_, err = src.Read(t.Context())
+		}
+		expectFault(t, err, connectors.FaultKeyless)
+		// With a delay, and no row that has a cursor.
+		db.run(t, `UPDATE people SET updated_at = NULL`)
+		if err := src.Open(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		_, err = src.Read(t.Context())
+		expectFault(t, err, connectors.FaultKeyless)
 	})
 }
 

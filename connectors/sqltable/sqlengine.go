@@ -3,6 +3,7 @@ package sqltable
 import (
 	"context"
 	"database/sql"
+	"time"
 )
 
 // sqlEngine is a connection of package database/sql.
@@ -20,6 +21,8 @@ type sqlEngine struct {
 	catalogue string
 	columnOf  func(cells [][]byte) column
 	list      string
+	// limited, if not nil, sets how long statements may take at the server; 0 is what the session began with.
+	limited func(limit time.Duration) string
 	// place is found with the rows, if not nil.
 	place *logPlace
 }
@@ -57,6 +60,16 @@ type querier interface {
 // read asks for the columns after the rows: the lock that reading the rows took
 // keeps anybody from changing them in between.
 func (e *sqlEngine) read(ctx context.Context, query statement, yield func([][]byte) error) (columns []column, err error) {
+	if query.limit > 0 && e.limited != nil {
+		if _, err := e.conn.ExecContext(ctx, e.limited(query.limit)); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err == nil {
+				_, err = e.conn.ExecContext(ctx, e.limited(0))
+			}
+		}()
+	}
 	within, end, err := e.transaction(ctx)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package sqltable
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -295,7 +296,7 @@ func (t *Table) run(ctx context.Context, doing string, query statement, yield fu
 	if err := t.connect(ctx); err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, t.cfg.Limits.QueryTime+grace)
+	limited, cancel := context.WithTimeout(ctx, cmp.Or(query.limit, t.cfg.Limits.QueryTime)+grace)
 	defer cancel()
 	columns, err := t.engine.read(limited, query, yield)
 	if err != nil {
