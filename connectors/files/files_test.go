@@ -214,10 +214,18 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// clock is a clock that is moved by hand.
-type clock struct{ at time.Time }
+// clock is a clock that is moved by hand, and moves a step whenever somebody looks at it: by the interval of the
+// definitions here, so that a poll may be the second one.
+type clock struct {
+	at   time.Time
+	step time.Duration
+}
 
-func (c *clock) now() time.Time      { return c.at }
+func (c *clock) now() time.Time {
+	c.at = c.at.Add(max(c.step, 10*time.Millisecond))
+	return c.at
+}
+
 func (c *clock) add(d time.Duration) { c.at = c.at.Add(d) }
 
 func opened(t *testing.T, def connectors.Definition, after json.RawMessage, c *clock) connectors.Source {
@@ -226,9 +234,10 @@ func opened(t *testing.T, def connectors.Definition, after json.RawMessage, c *c
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c != nil {
-		src.(*source).now = c.now
+	if c == nil {
+		c = &clock{at: time.Now(), step: quietWait / 2}
 	}
+	src.(*source).now = c.now
 	if err := src.Open(t.Context(), after); err != nil {
 		t.Fatal(err)
 	}

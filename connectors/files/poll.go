@@ -19,6 +19,8 @@ const (
 	// quietWait is how long a file without a final line end, or one that is not of
 	// its format, must be unchanged before that counts.
 	quietWait = time.Minute
+	// settleWait is how far apart the two polls lie, at most, between which a file must not have changed.
+	settleWait = 5 * time.Second
 	// incompleteWait is how long a file may stay incomplete: from then on one that keeps changing is
 	// reported, and one that stopped in the middle is taken for broken.
 	incompleteWait = 10 * time.Minute
@@ -51,7 +53,7 @@ type failure struct {
 // seen last time are used up.
 func (s *source) next(ctx context.Context) error {
 	var late []string
-	if len(s.queue) == 0 {
+	if len(s.queue) == 0 || len(s.done) >= maxWaiting {
 		var err error
 		if s.queue, late, err = s.poll(); err != nil {
 			return err
@@ -88,6 +90,7 @@ func (s *source) poll() (names, late []string, err error) {
 	}
 	archive := s.def.Files.Archive != ""
 	first := s.passed == nil
+	at := s.now()
 	sightings, passed := map[string]sighting{}, map[string]bool{}
 	for _, info := range infos {
 		name := info.Name()
@@ -101,13 +104,14 @@ func (s *source) poll() (names, late []string, err error) {
 			continue
 		}
 		passed[name] = s.passed[name] || name == s.position.File
-		now := sighting{fileState: stateOf(info), since: s.now(), first: s.now()}
+		now := sighting{fileState: stateOf(info), since: at, first: at}
 		if before, ok := s.sightings[name]; ok {
 			if !before.twice {
 				now.first = before.first
 			}
 			if before.fileState == now.fileState {
-				now.since, now.twice = before.since, true
+				now.since = before.since
+				now.twice = before.twice || at.Sub(before.since) >= min(s.def.Interval, settleWait)
 			}
 		}
 		sightings[name] = now
@@ -148,7 +152,7 @@ func (s *source) matches(info fs.FileInfo) bool {
 // later files have to wait for it.
 func (s *source) consider(ctx context.Context, name string, seen sighting) (begun bool, err error) {
 	if name == s.position.File && seen.size == s.position.Offset && seen.fileState == s.checked {
-		return false, nil
+		return false, s.settle(ctx, name, seen.fileState)
 	}
 	if !seen.twice {
 		if s.now().Sub(seen.first) > incompleteWait {
@@ -157,8 +161,13 @@ func (s *source) consider(ctx context.Context, name string, seen sighting) (begu
 		}
 		return false, connectors.ErrCaughtUp
 	}
-	if still, err := s.stillDone(ctx, name, seen.fileState); still || err != nil {
+	switch still, err := s.stillDone(ctx, name, seen.fileState); {
+	case err != nil:
 		return false, err
+	case still:
+		return false, s.settle(ctx, name, seen.fileState)
+	case len(s.done) >= maxWaiting:
+		return false, connectors.ErrCaughtUp
 	}
 	if before, ok := s.failed[name]; ok && before.fileState == seen.fileState {
 		return false, s.refuse(ctx, name, seen, before.cause)
@@ -202,11 +211,8 @@ func (s *source) begin(ctx context.Context, name string, seen sighting) (begun b
 		if s.def.Files.Archive == "" {
 			return false, nil
 		}
-		if s.saved.File == name && s.saved.place == after {
-			return false, s.archive(ctx, name) // a crash came between the saving and the move
-		}
 		s.finish(name, after, seen.fileState)
-		return false, nil
+		return false, s.settle(ctx, name, seen.fileState) // a crash may have come between the saving and the move
 	}
 	if changed {
 		s.log.WarnContext(ctx, "file changed after it was read; reading it again from its beginning", slog.String("file", name))
@@ -249,8 +255,8 @@ func (s *source) refuse(ctx context.Context, name string, seen sighting, cause *
 	case s.def.Files.Quarantine == "" || cause.code == connectors.FaultColumn || cause.code == connectors.FaultTable: // perhaps it is the definition that is to be mended
 		return s.contentFault(name, cause)
 	}
-	to, err := s.move(name, s.def.Files.Quarantine)
-	if err != nil {
+	to, err := s.move(name, seen.fileState, s.def.Files.Quarantine)
+	if err != nil || to == "" {
 		return err
 	}
 	s.log.ErrorContext(ctx, "file is not of its format and was put into quarantine; nothing of it was taken", slog.String("file", name),
@@ -258,8 +264,18 @@ func (s *source) refuse(ctx context.Context, name string, seen sighting, cause *
 	return nil
 }
 
-// move moves a file into a folder. If its name is taken there it gets a number: "rows.csv-2".
-func (s *source) move(name, dir string) (to string, err error) {
+// move moves a file that has a state into a folder; to is empty if the file has another state by now, or is gone. If
+// its name is taken there it gets a number: "rows.csv-2".
+func (s *source) move(name string, state fileState, dir string) (to string, err error) {
+	switch now, err := s.folder.stat(name); {
+	case errors.Is(err, fs.ErrNotExist): // somebody moved it before
+		s.forget(name)
+		return "", nil
+	case err != nil:
+		return "", fileFault(name, err)
+	case stateOf(now) != state:
+		return "", nil // the next poll sees it
+	}
 	for n := 1; ; n++ {
 		if n > maxSameName {
 			return "", connectors.Refused(connectors.FaultRight, nil, "file %q cannot be moved: %q has %d files of this name already; empty it", name, dir, maxSameName)
@@ -273,6 +289,7 @@ func (s *source) move(name, dir string) (to string, err error) {
 		case errors.Is(err, fs.ErrExist):
 			continue
 		case errors.Is(err, fs.ErrNotExist):
+			s.forget(name)
 			return "", nil // somebody moved it before
 		case errors.Is(err, fs.ErrPermission):
 			return "", connectors.Refused(connectors.FaultRight, err, "file %q cannot be moved to %q; give the user of this program the right to write in both folders", name, dir)

@@ -115,6 +115,9 @@ func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 	if s.folder == nil {
 		return connectors.Batch{}, fmt.Errorf("%w: %s is not open", connectors.ErrNotConnected, s.def.Name)
 	}
+	if err := ctx.Err(); err != nil {
+		return connectors.Batch{}, err
+	}
 	defer s.folder.during(ctx)()
 	batch, err := s.read(ctx)
 	if err != nil && !errors.Is(err, connectors.ErrCaughtUp) && ctx.Err() != nil {
