@@ -172,6 +172,21 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// TestLastLineGrows continues a line that had no end when it was read: the whole line counts, not its rest.
+func TestLastLineGrows(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		dir := t.TempDir()
+		put(t, dir, "rows-1.csv", "id,name,updated_at\n1,a,x\n2,b,y")
+		src := opened(t, definition(dir, charset.UTF8), nil, nil)
+		position := last(t, src)
+		if restart {
+			src = opened(t, definition(dir, charset.UTF8), position, nil)
+		}
+		put(t, dir, "rows-1.csv", "id,name,updated_at\n1,a,x\n2,b,y2\n3,c,z,\n4,d,w\n")
+		expectRows(t, drain(t, src), "2 1|a|x", "3 2|b|y2", "4 "+exchange.RuleMalformed, "5 4|d|w")
+	}
+}
+
 // TestLate checks that a file that sorts before one already read is reported, and that others are read meanwhile.
 func TestLate(t *testing.T) {
 	dir := t.TempDir()

@@ -230,10 +230,6 @@ func (s *source) terminated(name string, size int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return endsWithLine(f, size)
-}
-
-func endsWithLine(f file, size int64) (bool, error) {
 	defer func() { _ = f.Close() }()
 	var last [1]byte
 	if _, err := f.ReadAt(last[:], size-1); err != nil && !errors.Is(err, io.EOF) {
