@@ -3,11 +3,14 @@ package files
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path"
 	"slices"
 	"time"
@@ -55,7 +58,7 @@ func (s *source) next(ctx context.Context) error {
 	var late []string
 	if len(s.queue) == 0 || len(s.done) >= maxWaiting {
 		var err error
-		if s.queue, late, err = s.poll(); err != nil {
+		if s.queue, late, err = s.poll(ctx); err != nil {
 			return err
 		}
 	}
@@ -73,6 +76,10 @@ func (s *source) next(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.expected != nil {
+		return connectors.Refused(connectors.FaultOutOfOrder, nil, "while nobody was looking, a file came whose name sorts before %q, up to which the folder had been read, with %d files before it; "+
+			"find it and rename it so that it sorts behind, or have files moved to an archive", s.expectedUpTo, s.expected.Count)
+	}
 	if len(late) > 0 {
 		return connectors.Refused(connectors.FaultOutOfOrder, nil, "file %q came after %q, which sorts behind it, had been read; rename it so that it sorts behind, "+
 			"or have files moved to an archive (%d such files)", late[0], s.position.File, len(late))
@@ -83,7 +90,7 @@ func (s *source) next(ctx context.Context) error {
 // poll looks at the folder. names are the files from position.File on, in
 // order; late are those that newly appeared before it. With an archive there
 // is nothing late: what was read is gone, so names are all, the one at hand first.
-func (s *source) poll() (names, late []string, err error) {
+func (s *source) poll(ctx context.Context) (names, late []string, err error) {
 	infos, err := s.folder.list(".")
 	if err != nil {
 		return nil, nil, s.folderFault(err)
@@ -118,6 +125,7 @@ func (s *source) poll() (names, late []string, err error) {
 		names = append(names, name)
 	}
 	s.sightings, s.passed = sightings, passed
+	s.compareNames(ctx)
 	for name := range s.failed {
 		if _, there := sightings[name]; !there {
 			delete(s.failed, name)
@@ -134,6 +142,41 @@ func (s *source) poll() (names, late []string, err error) {
 	})
 	slices.Sort(late)
 	return names, late, nil
+}
+
+// passedNames stands for the names of files that need no report: so many, and the digest of them in order.
+type passedNames struct {
+	Count  int    `json:"count"`
+	SHA256 string `json:"sha256"`
+}
+
+// passedBefore sums up the names before a name that need no report.
+func (s *source) passedBefore(name string) *passedNames {
+	h, n := sha256.New(), passedNames{}
+	for _, before := range slices.Sorted(maps.Keys(s.passed)) {
+		if before < name && s.passed[before] {
+			h.Write([]byte(before + "\x00"))
+			n.Count++
+		}
+	}
+	n.SHA256 = hex.EncodeToString(h.Sum(nil))
+	return &n
+}
+
+// compareNames compares the files of the folder with those that were there before a restart. Files may be cleared
+// away; if there are fewer, one that came late cannot be told from that.
+func (s *source) compareNames(ctx context.Context) {
+	if s.expected == nil {
+		return
+	}
+	now := s.passedBefore(s.expectedUpTo)
+	if *now == *s.expected {
+		s.expected = nil
+	} else if now.Count < s.expected.Count {
+		s.log.WarnContext(ctx, "files that were read are gone; whether one came late cannot be told",
+			slog.String("up_to", s.expectedUpTo), slog.Int("before", s.expected.Count), slog.Int("now", now.Count))
+		s.expected = nil
+	}
 }
 
 func stateOf(info fs.FileInfo) fileState {
