@@ -13,8 +13,12 @@ import (
 	"github.com/onewindow/onewindow/connectors"
 )
 
-// maxDone is the number of files after which a batch ends, so that a position stays short.
-const maxDone = 100
+const (
+	// maxDone is the number of files after which a batch ends, so that a position stays short.
+	maxDone = 100
+	// maxWaiting is how many files may wait for their move to the archive before no further one is begun.
+	maxWaiting = 10 * maxDone
+)
 
 // finished is a file that was read to its end.
 type finished struct {
@@ -127,12 +131,16 @@ func (s *source) Acknowledge(ctx context.Context, text json.RawMessage) error {
 			s.forget(f.File)
 			continue
 		}
-		still, err := s.stillDone(ctx, f.File, stateOf(infos[i]))
+		state := stateOf(infos[i])
+		if !s.rests(f.File, state) {
+			continue // a later poll moves it
+		}
+		still, err := s.stillDone(ctx, f.File, state)
 		if err != nil {
 			return err
 		}
 		if still {
-			if err := s.archive(ctx, f.File); err != nil {
+			if err := s.archive(ctx, f.File, state); err != nil {
 				return err
 			}
 		}
@@ -140,9 +148,31 @@ func (s *source) Acknowledge(ctx context.Context, text json.RawMessage) error {
 	return nil
 }
 
-func (s *source) archive(ctx context.Context, name string) error {
-	to, err := s.move(name, s.def.Files.Archive)
-	if err != nil {
+// rests says whether nobody is likely to write to a file any more. Files of lines are read while they grow, so that
+// the end that was read may not be the last.
+func (s *source) rests(name string, state fileState) bool {
+	seen, known := s.sightings[name]
+	return !grows(s.def.Files.Format) || known && seen.fileState == state && s.now().Sub(seen.since) >= quietWait
+}
+
+// settle moves a file that still looks as when it was read to the archive, if its rows are saved and it rests.
+func (s *source) settle(ctx context.Context, name string, state fileState) error {
+	i := slices.IndexFunc(s.done, func(d done) bool { return d.File == name && d.state == state })
+	if i < 0 || s.def.Files.Archive == "" || !s.rests(name, state) {
+		return nil
+	}
+	d := s.done[i].finished
+	atEnd := s.saved.File == name && s.saved.Offset == d.Size && s.saved.SHA256 == d.SHA256 && (s.saved.End || grows(s.def.Files.Format))
+	if !atEnd && !slices.Contains(s.saved.Done, d) {
+		return nil
+	}
+	return s.archive(ctx, name, state)
+}
+
+// archive moves a file that has a state to the archive, unless it changed a moment ago.
+func (s *source) archive(ctx context.Context, name string, state fileState) error {
+	to, err := s.move(name, state, s.def.Files.Archive)
+	if err != nil || to == "" {
 		return err
 	}
 	s.forget(name)

@@ -23,6 +23,7 @@ type excelRows struct {
 	names  []string // of all columns, with letters for those without a name
 	row    int      // number of the last row
 	cells  []cell   // of the row at hand, as many as there are columns
+	long   bool     // the row at hand holds more than a row may; its last texts are not kept
 	heads  []headRow
 }
 
@@ -68,8 +69,11 @@ func (x *excelRows) merges() (all []merged, err error) {
 		var ok1, ok2 bool
 		m.left, m.top, ok1 = reference(from)
 		m.right, m.bottom, ok2 = reference(to)
-		if ok1 && ok2 && m.top < x.cfg.HeaderRow && len(all) < maxExcelColumns {
+		if ok1 && ok2 && m.top < x.cfg.HeaderRow {
 			all = append(all, m)
+		}
+		if len(all) > maxExcelColumns {
+			return tooLarge("its head has more than %d ranges of merged cells", maxExcelColumns)
 		}
 		return nil
 	})
@@ -98,7 +102,7 @@ func letters(column int) string {
 func (x *excelRows) readHeads(ctx context.Context, merges []merged) error {
 	x.cells = make([]cell, maxExcelColumns)
 	x.heads = make([]headRow, x.cfg.HeaderRow)
-	for x.row < x.cfg.HeaderRow {
+	for size := 0; x.row < x.cfg.HeaderRow; {
 		err := x.readRow()
 		if errors.Is(err, io.EOF) {
 			break
@@ -113,11 +117,18 @@ func (x *excelRows) readHeads(ctx context.Context, merges []merged) error {
 		for i, c := range x.cells {
 			if name := strings.TrimSpace(c.text); name != "" {
 				head[i] = name
+				size += len(name)
 			}
+		}
+		if x.long || size > connectors.MaxRowBytes {
+			return tooLarge("the names up to row %d have more than %d bytes together", x.row, connectors.MaxRowBytes)
 		}
 		x.heads[x.row-1] = head
 	}
-	names := x.columnNames(merges)
+	names, err := x.columnNames(merges)
+	if err != nil {
+		return err
+	}
 	x.cells = x.cells[:len(names)]
 	x.names = slices.Clone(names)
 	for i, name := range names {
@@ -131,7 +142,7 @@ func (x *excelRows) readHeads(ctx context.Context, merges []merged) error {
 }
 
 // columnNames takes the names of HeaderRow; a name that comes twice gets that above it in front: "上级/下级".
-func (x *excelRows) columnNames(merges []merged) []string {
+func (x *excelRows) columnNames(merges []merged) ([]string, error) {
 	last := x.cfg.HeaderRow - 1
 	width := 0
 	for _, head := range x.heads {
@@ -144,37 +155,65 @@ func (x *excelRows) columnNames(merges []merged) []string {
 			width = max(width, m.right+1)
 		}
 	}
+	origins, err := x.origins(merges, width)
+	if err != nil {
+		return nil, err
+	}
 	at := func(row, column int) (name string, origin [2]int) {
-		for _, m := range merges {
-			if row >= m.top && row <= m.bottom && column >= m.left && column <= m.right {
-				row, column = m.top, m.left
-				break
-			}
+		origin = [2]int{row, column}
+		if of := origins[row]; of != nil && of[column] > 0 {
+			m := merges[of[column]-1]
+			origin = [2]int{m.top, m.left}
 		}
-		return x.heads[row][column], [2]int{row, column}
+		return x.heads[origin[0]][origin[1]], origin
 	}
 	names, count := make([]string, width), map[string]int{}
 	for i := range names {
 		names[i], _ = at(last, i)
 		count[names[i]]++
 	}
+	size := 0
 	for i, name := range names {
-		if name == "" || count[name] < 2 {
-			continue
-		}
-		_, below := at(last, i)
-		for row := last - 1; row >= 0; row-- {
-			above, origin := at(row, i)
-			if origin != below && above != "" {
-				names[i] = above + "/" + name
-				break
+		size += len(name)
+		if name != "" && count[name] > 1 {
+			_, below := at(last, i)
+			for row := last - 1; row >= 0; row-- {
+				above, origin := at(row, i)
+				if origin != below && above != "" {
+					size += len(above)
+					names[i] = above + "/" + name
+					break
+				}
 			}
+		}
+		if size > connectors.MaxRowBytes { // a merged name stands for thousands of columns
+			return nil, tooLarge("the names of its columns have more than %d bytes together", connectors.MaxRowBytes)
 		}
 	}
 	for width > 0 && names[width-1] == "" {
 		width--
 	}
-	return names[:width]
+	return names[:width], nil
+}
+
+// origins says of each cell of the rows with names to which of merges it belongs, counted from 1; a row without
+// merged cells is nil.
+func (x *excelRows) origins(merges []merged, width int) ([][]int32, error) {
+	origins := make([][]int32, x.cfg.HeaderRow)
+	for n, m := range merges {
+		for row := m.top; row <= min(m.bottom, x.cfg.HeaderRow-1); row++ {
+			if origins[row] == nil {
+				origins[row] = make([]int32, width)
+			}
+			for column := m.left; column <= min(m.right, width-1); column++ {
+				if origins[row][column] > 0 {
+					return nil, broken("cells of row %d belong to two ranges of merged cells", row+1)
+				}
+				origins[row][column] = int32(n + 1) //nolint:gosec // at most maxExcelColumns
+			}
+		}
+	}
+	return origins, nil
 }
 
 // next returns the next row that is not empty.
@@ -198,8 +237,8 @@ func (x *excelRows) made(origin string) connectors.Row {
 	if why := x.header.rejection; why != nil {
 		return rejected(origin, raw, why.Rule, why.Field, "%s", why.Detail)
 	}
-	if len(raw) > connectors.MaxRowBytes {
-		return rejected(origin, raw, exchange.RuleMalformed, "", "the row is longer than %d bytes; only its first %d are kept", connectors.MaxRowBytes, connectors.RowHead)
+	if x.long || len(raw) > connectors.MaxRowBytes {
+		return rejected(origin, raw[:min(len(raw), connectors.RowHead)], exchange.RuleMalformed, "", "the row is longer than %d bytes; only its first %d are kept", connectors.MaxRowBytes, connectors.RowHead)
 	}
 	row := connectors.Row{Raw: raw, Origin: origin, Values: make([]connectors.Value, len(x.header.indexes))}
 	for i, column := range x.header.indexes {
@@ -237,8 +276,11 @@ func (x *excelRows) readRow() error {
 	}
 }
 
+// readCells reads the cells up to the end of the row. Many cells may refer to one long text, so that a small file
+// could fill the memory: what is beyond the limit of a row is not kept.
 func (x *excelRows) readCells() error {
-	column := -1
+	column, size := -1, 0
+	x.long = false
 	for {
 		token, err := x.markup.token()
 		if err != nil {
@@ -266,9 +308,14 @@ func (x *excelRows) readCells() error {
 			if err != nil {
 				return err
 			}
-			if column < len(x.cells) {
-				x.cells[column] = read
+			if column >= len(x.cells) {
+				continue
 			}
+			if size += len(read.text); size > connectors.MaxRowBytes {
+				x.long = true
+				read.text = ""
+			}
+			x.cells[column] = read
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -112,6 +113,38 @@ func TestColumnChanged(t *testing.T) {
 	}
 }
 
+// TestNoHeader reads a file whose first line is a person: neither the log nor the rejections say who.
+func TestNoHeader(t *testing.T) {
+	dir := t.TempDir()
+	const first = "11010119900307123X,张三,13800000000,"
+	long := strings.Repeat("陕西省宝鸡市", 5)
+	put(t, dir, "rows-1.csv", first+long+"\n1,a,b,x\n")
+	put(t, dir, "rows-2.csv", "id,name,updated_at,"+first+long+"\n1,a,x,,,,\n")
+	var said bytes.Buffer
+	src, err := New(definition(dir, charset.UTF8), slog.New(slog.NewTextHandler(&said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	src.(*source).now = (&clock{at: time.Now()}).now
+	if err := src.Open(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = src.Close(t.Context()) }()
+	for _, row := range drain(t, src) {
+		if row.Rejection != nil {
+			said.WriteString(row.Rejection.Field + row.Rejection.Detail)
+		}
+	}
+	for _, word := range []string{"11010119900307123X", "13800000000", long} {
+		if strings.Contains(said.String(), word) {
+			t.Errorf("%q is in %s", word, said.String())
+		}
+	}
+	if !strings.Contains(said.String(), "3 with digits, or long") {
+		t.Errorf("said only %s", said.String())
+	}
+}
+
 // TestIncomplete checks which files wait, and that later ones wait behind them.
 func TestIncomplete(t *testing.T) {
 	dir := t.TempDir()
@@ -172,6 +205,21 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// TestLastLineGrows continues a line that had no end when it was read: the whole line counts, not its rest.
+func TestLastLineGrows(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		dir := t.TempDir()
+		put(t, dir, "rows-1.csv", "id,name,updated_at\n1,a,x\n2,b,y")
+		src := opened(t, definition(dir, charset.UTF8), nil, nil)
+		position := last(t, src)
+		if restart {
+			src = opened(t, definition(dir, charset.UTF8), position, nil)
+		}
+		put(t, dir, "rows-1.csv", "id,name,updated_at\n1,a,x\n2,b,y2\n3,c,z,\n4,d,w\n")
+		expectRows(t, drain(t, src), "2 1|a|x", "3 2|b|y2", "4 "+exchange.RuleMalformed, "5 4|d|w")
+	}
+}
+
 // TestLate checks that a file that sorts before one already read is reported, and that others are read meanwhile.
 func TestLate(t *testing.T) {
 	dir := t.TempDir()
@@ -200,6 +248,61 @@ func TestLate(t *testing.T) {
 	}
 }
 
+// TestLateWhileDown checks that a late file is reported that came while nobody was looking, until it is renamed; that
+// files may be cleared away; and that positions of older versions open.
+func TestLateWhileDown(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"2", "4", "6"} {
+		put(t, dir, "rows-"+name+".csv", "id,name,updated_at\n"+name+",b,y\n")
+	}
+	def := definition(dir, charset.UTF8)
+	position := last(t, opened(t, def, nil, nil))
+	if rows := drain(t, opened(t, def, position, nil)); len(rows) != 0 {
+		t.Errorf("nothing came, but %q was read", shown(rows))
+	}
+	put(t, dir, "rows-5.csv", "id,name,updated_at\n5,a,x\n")
+	src := opened(t, def, position, nil)
+	put(t, dir, "rows-7.csv", "id,name,updated_at\n7,c,z\n")
+	var ids string
+	for range 2 {
+		var err error
+		for err == nil || errors.Is(err, connectors.ErrCaughtUp) {
+			var batch connectors.Batch
+			batch, err = src.Read(t.Context())
+			for _, row := range batch.Rows {
+				ids += row.Values[0].Text
+			}
+		}
+		checkFault(t, err, connectors.FaultOutOfOrder, `before "rows-6.csv"`, "with 2 files before it")
+		if err := errors.Join(src.Close(t.Context()), src.Open(t.Context(), position)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ids != "77" {
+		t.Errorf("read %q", ids)
+	}
+	rename(t, filepath.Join(dir, "rows-5.csv"), filepath.Join(dir, "rows-8.csv"))
+	expectRows(t, drain(t, src), "2 7|c|z", "2 5|a|x")
+
+	for _, name := range []string{"rows-2.csv", "rows-7.csv", "rows-8.csv"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rows := drain(t, opened(t, def, position, nil)); len(rows) != 0 {
+		t.Errorf("files were cleared away, and %q was read", shown(rows))
+	}
+	var old map[string]any
+	if err := json.Unmarshal(position, &old); err != nil {
+		t.Fatal(err)
+	}
+	delete(old, "passed")
+	put(t, dir, "rows-1.csv", "id,name,updated_at\n1,a,x\n")
+	if rows := drain(t, opened(t, def, mustJSON(t, old), nil)); len(rows) != 0 {
+		t.Errorf("%q was read", shown(rows))
+	}
+}
+
 // TestLinks checks that a link in the folder is not followed.
 func TestLinks(t *testing.T) {
 	dir, secret := t.TempDir(), filepath.Join(t.TempDir(), "secret")
@@ -214,10 +317,18 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// clock is a clock that is moved by hand.
-type clock struct{ at time.Time }
+// clock is a clock that is moved by hand, and moves a step whenever somebody looks at it: by the interval of the
+// definitions here, so that a poll may be the second one.
+type clock struct {
+	at   time.Time
+	step time.Duration
+}
 
-func (c *clock) now() time.Time      { return c.at }
+func (c *clock) now() time.Time {
+	c.at = c.at.Add(max(c.step, 10*time.Millisecond))
+	return c.at
+}
+
 func (c *clock) add(d time.Duration) { c.at = c.at.Add(d) }
 
 func opened(t *testing.T, def connectors.Definition, after json.RawMessage, c *clock) connectors.Source {
@@ -226,9 +337,10 @@ func opened(t *testing.T, def connectors.Definition, after json.RawMessage, c *c
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c != nil {
-		src.(*source).now = c.now
+	if c == nil {
+		c = &clock{at: time.Now(), step: quietWait / 2}
 	}
+	src.(*source).now = c.now
 	if err := src.Open(t.Context(), after); err != nil {
 		t.Fatal(err)
 	}

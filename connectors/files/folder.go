@@ -19,6 +19,8 @@ import (
 type folder interface {
 	// list returns what lies in dir, "." or a name, without following links.
 	list(dir string) ([]fs.FileInfo, error)
+	// stat says how a file looks now, without following a link.
+	stat(name string) (fs.FileInfo, error)
 	// open opens a file for reading; it stays readable when it is renamed.
 	open(name string) (file, error)
 	// rename moves a file to a name that does not exist yet (else fs.ErrExist)
@@ -63,6 +65,15 @@ func (l local) list(dir string) ([]fs.FileInfo, error) {
 		infos = append(infos, info)
 	}
 	return infos, nil
+}
+
+func (l local) stat(name string) (fs.FileInfo, error) {
+	root, err := os.OpenRoot(l.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }()
+	return root.Lstat(name)
 }
 
 func (l local) open(name string) (file, error) {

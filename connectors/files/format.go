@@ -206,7 +206,7 @@ func (h *header) find(names, wanted []string) (unknown []string) {
 	}
 	switch {
 	case len(missing) > 0:
-		h.reject(exchange.RuleColumn, missing[0], "the file has no column %s; it has %s", quoteList(missing), quoteList(names))
+		h.reject(exchange.RuleColumn, missing[0], "the file has no column %s; it has %s", quoteList(missing), quoteNames(names))
 	case len(double) > 0:
 		h.reject(exchange.RuleColumn, double[0], "the file has the column %s twice", quoteList(double))
 	}
@@ -231,8 +231,24 @@ func (h *header) told(ctx context.Context, r *reading, unknown []string) {
 	if h.rejection != nil {
 		r.log.WarnContext(ctx, "no row of the file can be read", slog.String("file", r.name), slog.String("reason", h.rejection.Detail))
 	} else if len(unknown) > 0 {
-		r.log.WarnContext(ctx, "file has columns that the definition does not know", slog.String("file", r.name), slog.Any("columns", unknown))
+		r.log.WarnContext(ctx, "file has columns that the definition does not know", slog.String("file", r.name), slog.String("columns", quoteNames(unknown)))
 	}
+}
+
+// quoteNames is quoteList of names that a file has. If a header is missing, what is taken for names may be the values
+// of a person: what has digits, or is long, is counted only.
+func quoteNames(names []string) string {
+	plain := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return len(name) > 64 || strings.ContainsAny(name, "0123456789０１２３４５６７８９")
+	})
+	text := quoteList(plain)
+	switch hidden := len(names) - len(plain); {
+	case hidden > 0 && text == "":
+		return fmt.Sprintf("%d with digits, or long; is there a header?", hidden)
+	case hidden > 0:
+		return fmt.Sprintf("%s, and %d with digits, or long", text, hidden)
+	}
+	return text
 }
 
 // quoteList names columns in a message, at most 40 of them.

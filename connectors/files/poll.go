@@ -3,11 +3,14 @@ package files
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path"
 	"slices"
 	"time"
@@ -19,6 +22,8 @@ const (
 	// quietWait is how long a file without a final line end, or one that is not of
 	// its format, must be unchanged before that counts.
 	quietWait = time.Minute
+	// settleWait is how far apart the two polls lie, at most, between which a file must not have changed.
+	settleWait = 5 * time.Second
 	// incompleteWait is how long a file may stay incomplete: from then on one that keeps changing is
 	// reported, and one that stopped in the middle is taken for broken.
 	incompleteWait = 10 * time.Minute
@@ -51,9 +56,9 @@ type failure struct {
 // seen last time are used up.
 func (s *source) next(ctx context.Context) error {
 	var late []string
-	if len(s.queue) == 0 {
+	if len(s.queue) == 0 || len(s.done) >= maxWaiting {
 		var err error
-		if s.queue, late, err = s.poll(); err != nil {
+		if s.queue, late, err = s.poll(ctx); err != nil {
 			return err
 		}
 	}
@@ -71,6 +76,10 @@ func (s *source) next(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.expected != nil {
+		return connectors.Refused(connectors.FaultOutOfOrder, nil, "while nobody was looking, a file came whose name sorts before %q, up to which the folder had been read, with %d files before it; "+
+			"find it and rename it so that it sorts behind, or have files moved to an archive", s.expectedUpTo, s.expected.Count)
+	}
 	if len(late) > 0 {
 		return connectors.Refused(connectors.FaultOutOfOrder, nil, "file %q came after %q, which sorts behind it, had been read; rename it so that it sorts behind, "+
 			"or have files moved to an archive (%d such files)", late[0], s.position.File, len(late))
@@ -81,13 +90,14 @@ func (s *source) next(ctx context.Context) error {
 // poll looks at the folder. names are the files from position.File on, in
 // order; late are those that newly appeared before it. With an archive there
 // is nothing late: what was read is gone, so names are all, the one at hand first.
-func (s *source) poll() (names, late []string, err error) {
+func (s *source) poll(ctx context.Context) (names, late []string, err error) {
 	infos, err := s.folder.list(".")
 	if err != nil {
 		return nil, nil, s.folderFault(err)
 	}
 	archive := s.def.Files.Archive != ""
 	first := s.passed == nil
+	at := s.now()
 	sightings, passed := map[string]sighting{}, map[string]bool{}
 	for _, info := range infos {
 		name := info.Name()
@@ -101,19 +111,21 @@ func (s *source) poll() (names, late []string, err error) {
 			continue
 		}
 		passed[name] = s.passed[name] || name == s.position.File
-		now := sighting{fileState: stateOf(info), since: s.now(), first: s.now()}
+		now := sighting{fileState: stateOf(info), since: at, first: at}
 		if before, ok := s.sightings[name]; ok {
 			if !before.twice {
 				now.first = before.first
 			}
 			if before.fileState == now.fileState {
-				now.since, now.twice = before.since, true
+				now.since = before.since
+				now.twice = before.twice || at.Sub(before.since) >= min(s.def.Interval, settleWait)
 			}
 		}
 		sightings[name] = now
 		names = append(names, name)
 	}
 	s.sightings, s.passed = sightings, passed
+	s.compareNames(ctx)
 	for name := range s.failed {
 		if _, there := sightings[name]; !there {
 			delete(s.failed, name)
@@ -132,6 +144,41 @@ func (s *source) poll() (names, late []string, err error) {
 	return names, late, nil
 }
 
+// passedNames stands for the names of files that need no report: so many, and the digest of them in order.
+type passedNames struct {
+	Count  int    `json:"count"`
+	SHA256 string `json:"sha256"`
+}
+
+// passedBefore sums up the names before a name that need no report.
+func (s *source) passedBefore(name string) *passedNames {
+	h, n := sha256.New(), passedNames{}
+	for _, before := range slices.Sorted(maps.Keys(s.passed)) {
+		if before < name && s.passed[before] {
+			h.Write([]byte(before + "\x00"))
+			n.Count++
+		}
+	}
+	n.SHA256 = hex.EncodeToString(h.Sum(nil))
+	return &n
+}
+
+// compareNames compares the files of the folder with those that were there before a restart. Files may be cleared
+// away; if there are fewer, one that came late cannot be told from that.
+func (s *source) compareNames(ctx context.Context) {
+	if s.expected == nil {
+		return
+	}
+	now := s.passedBefore(s.expectedUpTo)
+	if *now == *s.expected {
+		s.expected = nil
+	} else if now.Count < s.expected.Count {
+		s.log.WarnContext(ctx, "files that were read are gone; whether one came late cannot be told",
+			slog.String("up_to", s.expectedUpTo), slog.Int("before", s.expected.Count), slog.Int("now", now.Count))
+		s.expected = nil
+	}
+}
+
 func stateOf(info fs.FileInfo) fileState {
 	return fileState{size: info.Size(), modified: info.ModTime()}
 }
@@ -148,7 +195,7 @@ func (s *source) matches(info fs.FileInfo) bool {
 // later files have to wait for it.
 func (s *source) consider(ctx context.Context, name string, seen sighting) (begun bool, err error) {
 	if name == s.position.File && seen.size == s.position.Offset && seen.fileState == s.checked {
-		return false, nil
+		return false, s.settle(ctx, name, seen.fileState)
 	}
 	if !seen.twice {
 		if s.now().Sub(seen.first) > incompleteWait {
@@ -157,8 +204,13 @@ func (s *source) consider(ctx context.Context, name string, seen sighting) (begu
 		}
 		return false, connectors.ErrCaughtUp
 	}
-	if still, err := s.stillDone(ctx, name, seen.fileState); still || err != nil {
+	switch still, err := s.stillDone(ctx, name, seen.fileState); {
+	case err != nil:
 		return false, err
+	case still:
+		return false, s.settle(ctx, name, seen.fileState)
+	case len(s.done) >= maxWaiting:
+		return false, connectors.ErrCaughtUp
 	}
 	if before, ok := s.failed[name]; ok && before.fileState == seen.fileState {
 		return false, s.refuse(ctx, name, seen, before.cause)
@@ -202,11 +254,8 @@ func (s *source) begin(ctx context.Context, name string, seen sighting) (begun b
 		if s.def.Files.Archive == "" {
 			return false, nil
 		}
-		if s.saved.File == name && s.saved.place == after {
-			return false, s.archive(ctx, name) // a crash came between the saving and the move
-		}
 		s.finish(name, after, seen.fileState)
-		return false, nil
+		return false, s.settle(ctx, name, seen.fileState) // a crash may have come between the saving and the move
 	}
 	if changed {
 		s.log.WarnContext(ctx, "file changed after it was read; reading it again from its beginning", slog.String("file", name))
@@ -224,10 +273,6 @@ func (s *source) terminated(name string, size int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return endsWithLine(f, size)
-}
-
-func endsWithLine(f file, size int64) (bool, error) {
 	defer func() { _ = f.Close() }()
 	var last [1]byte
 	if _, err := f.ReadAt(last[:], size-1); err != nil && !errors.Is(err, io.EOF) {
@@ -249,8 +294,8 @@ func (s *source) refuse(ctx context.Context, name string, seen sighting, cause *
 	case s.def.Files.Quarantine == "" || cause.code == connectors.FaultColumn || cause.code == connectors.FaultTable: // perhaps it is the definition that is to be mended
 		return s.contentFault(name, cause)
 	}
-	to, err := s.move(name, s.def.Files.Quarantine)
-	if err != nil {
+	to, err := s.move(name, seen.fileState, s.def.Files.Quarantine)
+	if err != nil || to == "" {
 		return err
 	}
 	s.log.ErrorContext(ctx, "file is not of its format and was put into quarantine; nothing of it was taken", slog.String("file", name),
@@ -258,8 +303,18 @@ func (s *source) refuse(ctx context.Context, name string, seen sighting, cause *
 	return nil
 }
 
-// move moves a file into a folder. If its name is taken there it gets a number: "rows.csv-2".
-func (s *source) move(name, dir string) (to string, err error) {
+// move moves a file that has a state into a folder; to is empty if the file has another state by now, or is gone. If
+// its name is taken there it gets a number: "rows.csv-2".
+func (s *source) move(name string, state fileState, dir string) (to string, err error) {
+	switch now, err := s.folder.stat(name); {
+	case errors.Is(err, fs.ErrNotExist): // somebody moved it before
+		s.forget(name)
+		return "", nil
+	case err != nil:
+		return "", fileFault(name, err)
+	case stateOf(now) != state:
+		return "", nil // the next poll sees it
+	}
 	for n := 1; ; n++ {
 		if n > maxSameName {
 			return "", connectors.Refused(connectors.FaultRight, nil, "file %q cannot be moved: %q has %d files of this name already; empty it", name, dir, maxSameName)
@@ -273,6 +328,7 @@ func (s *source) move(name, dir string) (to string, err error) {
 		case errors.Is(err, fs.ErrExist):
 			continue
 		case errors.Is(err, fs.ErrNotExist):
+			s.forget(name)
 			return "", nil // somebody moved it before
 		case errors.Is(err, fs.ErrPermission):
 			return "", connectors.Refused(connectors.FaultRight, err, "file %q cannot be moved to %q; give the user of this program the right to write in both folders", name, dir)

@@ -1,11 +1,12 @@
 package files
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
-	"log/slog"
 	"path"
 	"slices"
 	"strconv"
@@ -24,9 +25,11 @@ type delivery struct {
 
 // Scan reads the files of the archive and of the folder, in the order of their
 // names and, of one name, of their coming. A key may come several times: the
-// last row is how it is now. Files that are not complete are left out; those that
-// are not of their format are reported when all others are read. Rows that
+// last row is how it is now. Of a file of lines that is still being written, what
+// is before its last line end is read. Files that are not complete otherwise, or not of their
+// format, are reported when all others are read, since what they lack is not deleted. Rows that
 // cannot be read are given for any range, since nobody knows their key.
+// That a key does not come does not say that it was deleted: old deliveries may have been cleared away.
 func (s *source) Scan(ctx context.Context, r connectors.KeyRange, yield func([]connectors.Row) error) error {
 	if s.keys == nil && (r.From != nil || r.To != nil) {
 		return connectors.Refused(connectors.FaultDefinition, nil, "the key of %s is not made of columns alone, so that files cannot be searched for a range of it", s.def.Name)
@@ -53,8 +56,8 @@ func (s *source) Scan(ctx context.Context, r connectors.KeyRange, yield func([]c
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.As(err, &wrong) && wrong.short, errors.Is(err, errUnfinished):
-			s.log.InfoContext(ctx, "file is not complete and was left out", slog.String("file", d.path))
+		case errors.As(err, &wrong) && wrong.short:
+			faults = append(faults, connectors.Away(connectors.FaultIncomplete, nil, "file %q is not complete (%s), so that nobody knows what is in it", d.path, wrong.text))
 		case errors.As(err, &wrong):
 			faults = append(faults, s.contentFault(d.path, err))
 		case err != nil:
@@ -78,9 +81,6 @@ func (s *source) moved(f folder, d *delivery) error {
 	}
 	return connectors.Away(connectors.FaultUnreachable, nil, "file %q was taken away while it was to be read", d.path)
 }
-
-// errUnfinished says that a file is still being written, as far as can be seen.
-var errUnfinished = errors.New("file is not complete")
 
 func (s *source) deliveries(f folder) ([]delivery, error) {
 	var all []delivery
@@ -130,13 +130,11 @@ func cutLast(name string) (base string, number int, found bool) {
 
 func (s *source) scanFile(ctx context.Context, f folder, d delivery, r connectors.KeyRange, yield func([]connectors.Row) error) error {
 	if grows(s.def.Files.Format) && d.path == d.name && s.now().Sub(d.state.modified) < quietWait {
-		file, err := f.open(d.path)
+		size, err := s.untilLineEnd(f, d)
 		if err != nil {
 			return scanFault(d.path, err)
 		}
-		if terminated, err := endsWithLine(file, d.state.size); err != nil || !terminated {
-			return scanFault(d.path, cmp.Or(err, errUnfinished))
-		}
+		d.state.size = size
 	}
 	reading, _, _, err := s.openReading(ctx, f, d.path, d.state, place{})
 	if err != nil {
@@ -148,7 +146,7 @@ func (s *source) scanFile(ctx context.Context, f folder, d delivery, r connector
 		if rows, end, err = reading.batch(ctx, max(1, s.def.Batch), connectors.MaxBatchBytes); err != nil {
 			return scanFault(d.path, err)
 		}
-		rows = slices.DeleteFunc(rows, func(row connectors.Row) bool { return row.Rejection == nil && !within(row.Key, r) })
+		rows = slices.DeleteFunc(rows, func(row connectors.Row) bool { return row.Rejection == nil && !r.Contains(row.Key) })
 		if len(rows) > 0 {
 			if err := yield(rows); err != nil {
 				return err
@@ -158,16 +156,39 @@ func (s *source) scanFile(ctx context.Context, f folder, d delivery, r connector
 	return nil
 }
 
+// untilLineEnd returns the size of a file up to its last line end.
+func (s *source) untilLineEnd(f folder, d delivery) (int64, error) {
+	file, err := f.open(d.path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = file.Close() }()
+	buffer := make([]byte, readSize)
+	for end := d.state.size; end > 0 && d.state.size-end <= connectors.MaxRowBytes; {
+		part := buffer[:min(int64(len(buffer)), end)]
+		n, err := file.ReadAt(part, end-int64(len(part)))
+		if n < len(part) {
+			if err == nil || errors.Is(err, io.EOF) {
+				break // it became shorter
+			}
+			return 0, err
+		}
+		if end == d.state.size && part[n-1] == ctrlZ {
+			return end, nil
+		}
+		if i := bytes.LastIndexByte(part, '\n'); i >= 0 {
+			return end - int64(n) + int64(i) + 1, nil
+		}
+		end -= int64(n)
+	}
+	return 0, short("its last line has no end")
+}
+
 // scanFault leaves what Scan itself deals with as it is.
 func scanFault(name string, err error) error {
 	var wrong *formatError
-	if errors.As(err, &wrong) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, errUnfinished) {
+	if errors.As(err, &wrong) || errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return fileFault(name, err)
-}
-
-// within says whether a key is in a range, compared text by text.
-func within(key []string, r connectors.KeyRange) bool {
-	return (r.From == nil || slices.Compare(key, r.From) >= 0) && (r.To == nil || slices.Compare(key[:min(len(key), len(r.To))], r.To) <= 0)
 }

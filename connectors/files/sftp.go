@@ -216,6 +216,14 @@ func (r *remote) list(dir string) (infos []fs.FileInfo, err error) {
 	return infos, err
 }
 
+func (r *remote) stat(name string) (info fs.FileInfo, err error) {
+	err = r.limited(func() error {
+		info, err = r.client.Lstat(path.Join(r.dir, name))
+		return err
+	})
+	return info, err
+}
+
 func (r *remote) open(name string) (file, error) {
 	opened := &remoteFile{remote: r}
 	err := r.limited(func() (err error) {

@@ -34,6 +34,9 @@ type source struct {
 	// What earlier polls saw; kept when the source is opened again.
 	sightings map[string]sighting
 	passed    map[string]bool // names that sort before position.File and need no report
+	// expected are, after a restart, the names that were before expectedUpTo; nil once it is known that none came meanwhile.
+	expected     *passedNames
+	expectedUpTo string
 	failed    map[string]failure
 }
 
@@ -43,6 +46,8 @@ type source struct {
 type position struct {
 	File string `json:"file"`
 	place
+	// Passed are the names before File; absent with an archive, and in positions of older versions.
+	Passed *passedNames `json:"passed,omitempty"`
 	Done []finished `json:"done,omitempty"`
 }
 
@@ -52,13 +57,8 @@ func New(def connectors.Definition, logger *slog.Logger) (connectors.Source, err
 		return nil, fmt.Errorf("%w: %s has no files section", connectors.ErrDefinition, def.Name)
 	}
 	s := &source{def: def, columns: def.Map.Columns(), log: logger, now: time.Now, failed: map[string]failure{}}
-	for _, member := range def.Map.Key {
-		i := slices.IndexFunc(def.Map.Fields, func(f connectors.Field) bool { return f.To == member })
-		if i < 0 || !slices.Contains(s.columns, def.Map.Fields[i].From) {
-			s.keys = nil // the key is not one of columns alone
-			break
-		}
-		s.keys = append(s.keys, slices.Index(s.columns, def.Map.Fields[i].From))
+	for _, column := range def.Map.KeyColumns() {
+		s.keys = append(s.keys, slices.Index(s.columns, column))
 	}
 	return s, nil
 }
@@ -79,6 +79,9 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) error {
 	if at.File != s.position.File || at.place != s.position.place { // else what is known of the file still holds, and need not be hashed again
 		s.checked = fileState{}
 	}
+	if s.passed == nil { // it was not this process that looked at the folder before
+		s.expected, s.expectedUpTo = at.Passed, at.File
+	}
 	s.position, s.saved, s.queue = at, at, nil
 	s.remember(at.Done)
 	return nil
@@ -90,8 +93,8 @@ func parsePosition(text json.RawMessage) (at position, err error) {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&at); err != nil || at.File == "" || at.Offset < 0 || at.Line < 0 || len(at.SHA256) != 64 {
-		return at, fmt.Errorf("%w: %.200q is no position in a file", connectors.ErrPosition, text)
+	if err := decoder.Decode(&at); err != nil || at.File == "" || at.Offset < 0 || at.Line < 0 || len(at.SHA256) != 64 || at.Passed != nil && (at.Passed.Count < 0 || len(at.Passed.SHA256) != 64) {
+		return at, fmt.Errorf("%w: what was saved is no position in a file", connectors.ErrPosition)
 	}
 	return at, nil
 }
@@ -114,6 +117,9 @@ func (s *source) Close(context.Context) error {
 func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 	if s.folder == nil {
 		return connectors.Batch{}, fmt.Errorf("%w: %s is not open", connectors.ErrNotConnected, s.def.Name)
+	}
+	if err := ctx.Err(); err != nil {
+		return connectors.Batch{}, err
 	}
 	defer s.folder.during(ctx)()
 	batch, err := s.read(ctx)
@@ -158,6 +164,9 @@ func (s *source) readFile(ctx context.Context, limit, size int) ([]connectors.Ro
 	rows, end, err := r.batch(ctx, limit, size)
 	if err != nil {
 		return nil, s.contentFault(r.name, err)
+	}
+	if r.name != s.position.File && s.def.Files.Archive == "" {
+		s.position.Passed = s.passedBefore(r.name)
 	}
 	s.position.File, s.position.place = r.name, r.content.place()
 	if !end {

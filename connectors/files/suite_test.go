@@ -9,6 +9,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/user"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/text/encoding/simplifiedchinese"
 
@@ -107,10 +109,19 @@ func (s sample) system(t *testing.T, dir string) connectortest.System {
 		put(t, dir, fmt.Sprintf("rows-%03d.%s", number, s.format), text)
 	}
 	return connectortest.System{
-		Definition: def, Construct: New, WidestName: s.widest,
+		Definition: def, Construct: construct, WidestName: s.widest,
 		Append:    func(t *testing.T, rows []connectortest.Row) { add(t, s.write(t, rows)) },
 		AppendBad: func(t *testing.T) { add(t, s.bad) },
 	}
+}
+
+// construct is New with a clock that moves a step with every poll, so that the second one may come at once.
+func construct(def connectors.Definition, logger *slog.Logger) (connectors.Source, error) {
+	src, err := New(def, logger)
+	if s, ok := src.(*source); ok {
+		s.now = (&clock{at: time.Now()}).now
+	}
+	return src, err
 }
 
 func encoded(t *testing.T, name, text string) string {

@@ -105,6 +105,7 @@ type element struct {
 	columns []string
 	values  []connectors.Value
 	seen    []bool
+	longest int // name of a column
 	open    []level
 	closed  bool
 	double  string // a wanted column that came twice
@@ -113,7 +114,7 @@ type element struct {
 
 // level is an element within the row that is not closed yet.
 type level struct {
-	path   string
+	path   string // empty if it is longer than the name of any column
 	text   []byte
 	null   bool
 	parent bool // has elements, so that its own text is only layout
@@ -123,6 +124,7 @@ func newElement(columns []string) *element {
 	e := &element{columns: columns, values: make([]connectors.Value, len(columns)), seen: make([]bool, len(columns))}
 	for i := range e.values {
 		e.values[i].Null = true
+		e.longest = max(e.longest, len(columns[i]))
 	}
 	return e
 }
@@ -132,8 +134,13 @@ func (e *element) take(token xml.Token) {
 	case xml.StartElement:
 		path := t.Name.Local
 		if n := len(e.open); n > 0 {
-			e.open[n-1].parent = true
-			path = e.open[n-1].path + "/" + path
+			above := &e.open[n-1]
+			above.parent = true
+			if above.path == "" || len(above.path)+1+len(path) > e.longest {
+				path = "" // so that a long name is not copied for each of its children
+			} else {
+				path = above.path + "/" + path
+			}
 		}
 		next := level{path: path}
 		for _, a := range t.Attr {
@@ -151,7 +158,7 @@ func (e *element) take(token xml.Token) {
 			return
 		}
 		last := &e.open[n-1]
-		if !last.parent {
+		if !last.parent && last.path != "" {
 			e.set(last.path, connectors.Value{Text: string(last.text), Null: last.null})
 		}
 		e.open = e.open[:n-1]

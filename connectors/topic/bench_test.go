@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/charset"
@@ -47,7 +48,7 @@ func BenchmarkRead(b *testing.B) {
 	rows := 0
 	for b.Loop() {
 		src := &source{
-			def: def, cfg: def.Topic, log: slog.New(slog.DiscardHandler), rows: newRowMaker(def.Map, decoder), shared: true, told: map[int]int64{},
+			def: def, cfg: def.Topic, log: slog.New(slog.DiscardHandler), now: time.Now, rows: newRowMaker(def.Map, decoder), shared: true, told: map[int]int64{},
 			open: func(context.Context, bus.Config) (*bus.Bus, error) { return shared, nil },
 		}
 		if err := src.Open(b.Context(), nil); err != nil {

@@ -15,6 +15,7 @@ import (
 
 // What an operator of the other system does, which our bus cannot: requests of Kafka's protocol, byte by byte.
 const (
+	apiCreateTopics     = 19
 	apiDeleteTopics     = 20
 	apiDeleteRecords    = 21
 	apiCreatePartitions = 37
@@ -70,6 +71,32 @@ func (c *cluster) deleteRecords(t *testing.T, topic string, before int) {
 	answer := ask(t, apiDeleteRecords, 0, integer(1), text(topic), integer(1), integer(0), integer(0), integer(before), integer(10_000))
 	if code := binary.BigEndian.Uint16(answer[len(answer)-2:]); code != 0 {
 		t.Fatalf("DeleteRecords answers with code %d", code)
+	}
+}
+
+// createTopic makes a topic of one partition with settings, names and values in turn.
+func (c *cluster) createTopic(t *testing.T, topic string, settings ...string) {
+	t.Helper()
+	body := [][]byte{integer(1), text(topic), integer(1), {0, 1}, integer(0), integer(len(settings) / 2)} // one replica
+	for _, s := range settings {
+		body = append(body, text(s))
+	}
+	answer := ask(t, apiCreateTopics, 2, append(body, integer(10_000), []byte{0})...)
+	if code := binary.BigEndian.Uint16(answer[4+4+2+len(topic):]); code != 0 {
+		t.Fatalf("CreateTopics answers with code %d", code)
+	}
+	if err := c.current().EnsureTopic(t.Context(), topic, bus.TopicOptions{Partitions: 1, Retention: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitTick waits for the cluster to do by itself what nobody can ask it for.
+func awaitTick(t *testing.T) {
+	t.Helper()
+	select {
+	case <-time.After(time.Second):
+	case <-t.Context().Done():
+		t.Fatal(t.Context().Err())
 	}
 }
 

@@ -3,7 +3,10 @@ package topic
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +88,124 @@ func TestMadeAnew(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestHoleBehindGap meets offsets that are left out while a gap is to be told: reading goes on behind them.
+func TestHoleBehindGap(t *testing.T) {
+	c := embedded(t)
+	topic := c.newTopic(t, 1)
+	for _, name := range []string{"a", "b", "c", "d"} {
+		c.send(t, bus.Message{Topic: topic, Key: []byte(name), Value: value(name, name)})
+	}
+	src := c.opened(t, c.definition(t, topic), nil).(*source)
+	src.gap = true
+	p := src.partitions[0]
+	if err := src.hole(t.Context(), p, &bus.GapError{Topic: topic, From: 0, To: 3}); err != nil || p.Offset != 3 {
+		t.Fatalf("goes on at %d, %v; want 3", p.Offset, err)
+	}
+	if rows, last := drain(t, src); names(rows) != "d" || !strings.Contains(string(last.Position), `"offset":4`) {
+		t.Errorf("%q, %s", names(rows), last.Position)
+	}
+}
+
+// TestCompacted reads a topic whose older messages of a key are gone, from a position whose messages were deleted.
+func TestCompacted(t *testing.T) {
+	c := apache(t)
+	topic := fmt.Sprintf("test.%d-%d.source", os.Getpid(), time.Now().UnixNano())
+	c.createTopic(t, topic, "cleanup.policy", "compact,delete", "segment.ms", "100", "min.cleanable.dirty.ratio", "0.01", "max.compaction.lag.ms", "100")
+	for i := range 20 {
+		c.send(t, bus.Message{Topic: topic, Key: []byte("a"), Value: value("a", "a"+strconv.Itoa(i))})
+	}
+	def := c.definition(t, topic)
+	for again := 0; ; again++ { // until the cluster has compacted it; what is written last is never compacted
+		if _, first := holes(t, c, topic); first > 1 {
+			break
+		}
+		if again == 60 {
+			t.Skip("the cluster did not compact the topic within a minute")
+		}
+		c.send(t, bus.Message{Topic: topic, Key: []byte("b"), Value: value("b", "b"+strconv.Itoa(again))})
+		awaitTick(t)
+	}
+	c.deleteRecords(t, topic, 1)
+	src := c.opened(t, def, nil)
+	rows, _ := drain(t, src)
+	at := json.RawMessage(`{"partitions":{"0":{"offset":0}}}`)
+	expectFault(t, reopened(t, src, at), connectors.FaultRemoved, connectors.ErrRefused, "were deleted before they were read")
+	if err := reopened(t, src, at); err != nil {
+		t.Fatal(err)
+	}
+	batch, err := src.Read(t.Context())
+	if err != nil || !batch.Gap || len(rows) == 0 || len(batch.Rows) == 0 || batch.Rows[0].Origin != rows[0].Origin {
+		t.Fatalf("%d rows, gap %v, %v", len(batch.Rows), batch.Gap, err)
+	}
+	seen := map[string]bool{}
+	err = src.(connectors.Scanner).Scan(t.Context(), connectors.KeyRange{}, func(rows []connectors.Row) error {
+		for _, row := range rows {
+			seen[row.Values[0].Text] = true
+		}
+		return nil
+	})
+	if err != nil || !seen["a"] || !seen["b"] {
+		t.Errorf("scanned %v, %v", seen, err)
+	}
+}
+
+// holes says how many offsets of partition 0 are left out, and which message is the first.
+func holes(t *testing.T, c *cluster, topic string) (count, first int64) {
+	t.Helper()
+	rows, _ := drain(t, c.opened(t, c.definition(t, topic), nil))
+	at := int64(-1)
+	first = -1
+	for _, row := range rows {
+		offset, err := strconv.ParseInt(row.Origin[strings.LastIndexByte(row.Origin, '/')+1:], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first < 0 {
+			first = offset
+		}
+		count += offset - at - 1
+		at = offset
+	}
+	return count, first
+}
+
+// TestTimestamps checks that one timestamp that cannot be does not move all that come behind it.
+func TestTimestamps(t *testing.T) {
+	now := time.Date(2025, 11, 3, 8, 0, 0, 0, time.UTC)
+	var last time.Time
+	for i, test := range []struct{ at, want time.Time }{
+		{time.UnixMilli(1 << 62), time.Unix(0, 0)},
+		{now.Add(-time.Hour), now.Add(-time.Hour)},
+		{now.AddDate(1000, 0, 0), now.Add(-time.Hour + time.Microsecond)},
+		{time.UnixMilli(-1), now.Add(-time.Hour + 2*time.Microsecond)},
+		{now.Add(-time.Minute), now.Add(-time.Minute)},
+		{now.Add(time.Hour), now.Add(time.Hour)}, // another clock
+		{now, now.Add(time.Hour + time.Microsecond)},
+	} {
+		last = changedAt(test.at, last, now)
+		if !last.Equal(test.want) {
+			t.Errorf("%d: %s; want %s", i, last, test.want)
+		}
+	}
+	c := embedded(t)
+	topic := c.newTopic(t, 1)
+	c.send(t,
+		bus.Message{Topic: topic, Key: []byte("a"), Value: value("a", "a"), Time: now},
+		bus.Message{Topic: topic, Key: []byte("b"), Value: value("b", "b"), Time: time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		bus.Message{Topic: topic, Key: []byte("c"), Value: value("c", "c"), Time: now.Add(time.Second)},
+	)
+	for _, after := range []string{"", `{"partitions":{"0":{"offset":0,"last":"9000-01-01T00:00:00Z"}}}`} { // the latter as older versions saved it
+		var at json.RawMessage
+		if after != "" {
+			at = json.RawMessage(after)
+		}
+		rows, _ := drain(t, c.opened(t, c.definition(t, topic), at))
+		if names(rows) != "a b c" || !rows[1].ChangedAt.Equal(now.Add(time.Microsecond)) || !rows[2].ChangedAt.Equal(now.Add(time.Second)) {
+			t.Errorf("%q: %+v", names(rows), rows)
+		}
+	}
 }
 
 // TestFewerPartitions refuses a topic that has lost partitions.

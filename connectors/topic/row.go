@@ -168,10 +168,16 @@ func (r *rowMaker) tombstone(m *bus.Message, origin string) connectors.Row {
 	return row
 }
 
-// changedAt makes the timestamps of a partition grow strictly, by the microseconds that the exchange keeps.
-func changedAt(at, last time.Time) time.Time {
+// maxAhead is how far ahead of our clock a timestamp may lie to be believed.
+const maxAhead = 24 * time.Hour
+
+// changedAt makes the timestamps of a partition grow strictly, by the microseconds that the exchange keeps. One that
+// is missing (old producers), or lies before 1970 or far ahead of now, is taken for that of the message before: if it
+// were believed, all that comes behind it would have to lie ahead as well. Without a message before, it is 1970,
+// so that whatever comes next is later.
+func changedAt(at, last, now time.Time) time.Time {
 	at = at.UTC().Truncate(time.Microsecond)
-	if at.Unix() < 0 { // old producers give none
+	if at.Unix() < 0 || at.After(now.Add(maxAhead)) {
 		at = time.Unix(0, 0).UTC()
 	}
 	if after := last.Add(time.Microsecond); !last.IsZero() && at.Before(after) {

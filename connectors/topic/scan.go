@@ -12,8 +12,12 @@ import (
 	"github.com/onewindow/onewindow/exchange/bus"
 )
 
-// maxKeys is how many keys take some 20 MiB.
-const maxKeys = 400_000
+const (
+	// maxKeys is how many keys take some 20 MiB.
+	maxKeys = 400_000
+	// maxMarks is how many offsets that give nothing may follow each other.
+	maxMarks = 1000
+)
 
 // span is the part of a partition that a scan reads.
 type span struct {
@@ -29,7 +33,8 @@ type state struct {
 }
 
 // Scan gives the last message of each key, unless that is a delete, and every message if keys are not known. Messages
-// that cannot be read are given if r has no bounds.
+// that cannot be read are given if r has no bounds. A key that is not given may be one that retention took away: that
+// it is missing does not say that it was deleted.
 func (s *source) Scan(ctx context.Context, r connectors.KeyRange, yield func([]connectors.Row) error) error {
 	b, err := s.connect(ctx)
 	if err != nil {
@@ -105,57 +110,77 @@ func (s *source) scanRound(ctx context.Context, b *bus.Bus, spans []span, r conn
 // each reads spans from their first to their last message.
 func (s *source) each(ctx context.Context, b *bus.Bus, spans []span, use func(*bus.Message, connectors.Row) error) error {
 	for _, sp := range spans {
-		var last time.Time
-		var reader *bus.Reader
-		empty := 0
-		for at := sp.first; at < sp.end && empty < emptyFetches; {
-			var err error
-			if reader == nil {
-				reader, err = b.Read(ctx, s.cfg.Topic, sp.number, at)
-			}
-			var messages []bus.Message
-			if err == nil {
-				messages, err = reader.Next(ctx, maxFetch)
-			}
-			var hole *bus.GapError
-			switch {
-			case errors.As(err, &hole):
-				at, reader = hole.To, nil
-				continue
-			case errors.Is(err, bus.ErrOffsetOutOfRange): // deleted meanwhile
-				first, _, err := b.Bounds(ctx, s.cfg.Topic, sp.number)
-				if err != nil {
-					return s.fault(ctx, "reading", err)
-				}
-				if first <= at {
-					return connectors.Refused(connectors.FaultRemoved, nil, "partition %d of topic %q lost its end while it was read", sp.number, s.cfg.Topic)
-				}
-				at, reader = first, nil
-				continue
-			case err != nil:
+		if err := s.eachOf(ctx, b, sp, use); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *source) eachOf(ctx context.Context, b *bus.Bus, sp span, use func(*bus.Message, connectors.Row) error) error {
+	var last time.Time
+	var reader *bus.Reader
+	for at, empty := sp.first, 0; at < sp.end; {
+		var err error
+		if reader == nil {
+			reader, err = b.Read(ctx, s.cfg.Topic, sp.number, at)
+		}
+		var messages []bus.Message
+		if err == nil {
+			messages, err = reader.Next(ctx, maxFetch)
+		}
+		var hole *bus.GapError
+		switch {
+		case errors.As(err, &hole):
+			at, reader, empty = hole.To, nil, 0
+			continue
+		case errors.Is(err, bus.ErrOffsetOutOfRange): // deleted meanwhile
+			first, _, err := b.Bounds(ctx, s.cfg.Topic, sp.number)
+			if err != nil {
 				return s.fault(ctx, "reading", err)
-			case len(messages) == 0:
-				empty++
+			}
+			if first <= at {
+				return connectors.Refused(connectors.FaultRemoved, nil, "partition %d of topic %q lost its end while it was read", sp.number, s.cfg.Topic)
+			}
+			at, reader = first, nil
+			continue
+		case err != nil:
+			return s.fault(ctx, "reading", err)
+		case len(messages) == 0:
+			if empty++; empty < emptyFetches {
 				continue
 			}
-			empty = 0
-			for i := range messages {
-				m := &messages[i]
-				if at = m.Offset + 1; m.Offset >= sp.end {
-					break
-				}
-				if isMark(m) {
-					continue
-				}
-				row := s.rows.row(m, changedAt(m.Time, last))
-				last = row.ChangedAt
-				if err := use(m, row); err != nil {
-					return err
-				}
+			// Nothing that can be read lies here, such as the mark of a transaction. What is behind it is asked for by itself.
+			if empty >= emptyFetches+maxMarks || s.shorter(ctx, b, sp) {
+				return connectors.Away(connectors.FaultBusy, nil, "partition %d of topic %q ends at offset %d, but gives nothing from %d on",
+					sp.number, s.cfg.Topic, sp.end, at)
+			}
+			at, reader = at+1, nil
+			continue
+		}
+		empty = 0
+		for i := range messages {
+			m := &messages[i]
+			if at = m.Offset + 1; m.Offset >= sp.end {
+				break
+			}
+			if isMark(m) {
+				continue
+			}
+			row := s.rows.row(m, changedAt(m.Time, last, s.now()))
+			last = row.ChangedAt
+			if err := use(m, row); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// shorter says whether a partition does not, or not surely, reach as far as it did: then that it gives nothing proves nothing.
+func (s *source) shorter(ctx context.Context, b *bus.Bus, sp span) bool {
+	_, end, err := b.Bounds(ctx, s.cfg.Topic, sp.number)
+	return err != nil || end < sp.end
 }
 
 // keyID stands for a key.

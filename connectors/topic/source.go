@@ -34,6 +34,7 @@ type source struct {
 	def  connectors.Definition
 	cfg  *connectors.Topic
 	log  *slog.Logger
+	now  func() time.Time
 	rows *rowMaker
 	// open connects to the cluster; a test on an embedded broker has another.
 	open func(ctx context.Context, cfg bus.Config) (*bus.Bus, error)
@@ -81,7 +82,7 @@ func New(def connectors.Definition, logger *slog.Logger) (connectors.Source, err
 		return nil, fmt.Errorf("%w: %s: %w", connectors.ErrDefinition, def.Name, err)
 	}
 	return &source{
-		def: def, cfg: def.Topic, log: logger, rows: newRowMaker(def.Map, decoder), open: bus.Open, maxKeys: maxKeys, told: map[int]int64{},
+		def: def, cfg: def.Topic, log: logger, now: time.Now, rows: newRowMaker(def.Map, decoder), open: bus.Open, maxKeys: maxKeys, told: map[int]int64{},
 	}, nil
 }
 
@@ -129,7 +130,7 @@ func parsePosition(after json.RawMessage) (position, error) {
 		ok = ok && err == nil && number >= 0 && number < maxPartition && strconv.Itoa(number) == name && place.Offset >= 0
 	}
 	if !ok {
-		return position{}, fmt.Errorf("%w: %.200q is no position in a topic", connectors.ErrPosition, after)
+		return position{}, fmt.Errorf("%w: what was saved is no position in a topic", connectors.ErrPosition)
 	}
 	return at, nil
 }
@@ -169,6 +170,9 @@ func (s *source) begin(ctx context.Context, number int, saved position) error {
 		return nil
 	}
 	p.place = at
+	if p.Last.After(s.now().Add(maxAhead)) { // older versions believed any timestamp
+		p.Last = time.Time{}
+	}
 	if same, err := s.same(ctx, p, first, end); err != nil || same {
 		return err
 	}
@@ -259,7 +263,7 @@ func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 		if isMark(m) {
 			continue
 		}
-		row := s.rows.row(m, changedAt(m.Time, p.Last))
+		row := s.rows.row(m, changedAt(m.Time, p.Last, s.now()))
 		p.Last = row.ChangedAt
 		rows = append(rows, row)
 		size += len(row.Raw)
@@ -355,7 +359,8 @@ func (s *source) hole(ctx context.Context, p *partition, hole *bus.GapError) err
 	if err != nil {
 		return s.fault(ctx, "reading", err)
 	}
-	if err := s.within(ctx, p, first, end); err != nil || s.gap {
+	before := p.Offset
+	if err := s.within(ctx, p, first, end); err != nil || p.Offset != before {
 		return err
 	}
 	s.log.DebugContext(ctx, "offsets are left out", slog.Int("partition", p.number), slog.Int64("from", hole.From), slog.Int64("to", hole.To))

@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"testing"
 
+	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/exchange/bus"
 )
 
@@ -46,6 +47,14 @@ func TestTransactions(t *testing.T) {
 	}
 	if rows, _ := drain(t, src); len(rows) != 0 {
 		t.Errorf("%d rows behind the end", len(rows))
+	}
+	var scanned []connectors.Row
+	err := src.(connectors.Scanner).Scan(t.Context(), connectors.KeyRange{}, func(rows []connectors.Row) error {
+		scanned = append(scanned, rows...)
+		return nil
+	})
+	if err != nil || names(scanned) != "a b c" {
+		t.Errorf("scanned up to the marks at the end: %q, %v", names(scanned), err)
 	}
 	c.send(t, bus.Message{Topic: topic, Key: []byte("d"), Value: value("d", "d")})
 	if rows, next := drain(t, c.opened(t, c.definition(t, topic), last.Position)); names(rows) != "d" || next.Gap {
