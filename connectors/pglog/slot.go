@@ -166,7 +166,7 @@ func (s *source) settle(ctx context.Context, db *server, after *position) error 
 		}
 		return s.lost(why, nil)
 	case after == nil && !s.reported && found.there && !found.broken:
-		s.at, s.fresh = position{Of: place, LSN: found.confirmed, Clock: now, Rereads: []reread{{}}}, true
+		s.at = position{Of: place, LSN: found.confirmed, Clock: now, Rereads: []reread{{}}}
 		return nil
 	}
 	if found.there {
@@ -183,7 +183,7 @@ func (s *source) settle(ctx context.Context, db *server, after *position) error 
 		s.at.Clock = max(now, after.Clock+2)
 		s.at.Rereads = append(s.at.Rereads, named(after.Rereads)...)
 	}
-	s.fresh, s.reported = true, false
+	s.reported = false
 	return nil
 }
 

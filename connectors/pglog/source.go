@@ -47,7 +47,6 @@ type open struct {
 	handed, beat time.Time
 	told         pglogrepl.LSN // LSN of the last position that was returned
 	gap          bool          // is told with the next batch
-	fresh        bool          // nothing from before the position was ever handed on
 
 	relation relation
 	stale    bool  // the columns must be asked for before the next rows
