@@ -104,7 +104,15 @@ func TestRefused(t *testing.T) {
 		"record's key": {alter: func(d *connectors.Definition) { d.Map.Key = []string{"id", "name"} }, code: connectors.FaultLogSettings, words: []string{`"name"`, "REPLICA IDENTITY FULL"}},
 		"not unique":   {create: `ALTER TABLE people REPLICA IDENTITY FULL; ALTER TABLE people ALTER name SET NOT NULL`, alter: func(d *connectors.Definition) { d.Log.Key = []string{"name"} }, code: connectors.FaultDefinition, words: []string{"(id)"}},
 		"null in key":  {create: `ALTER TABLE people REPLICA IDENTITY FULL; CREATE UNIQUE INDEX ON people (name)`, alter: func(d *connectors.Definition) { d.Log.Key = []string{"name"} }, code: connectors.FaultKeyless, words: []string{`"name"`, "NOT NULL"}},
-		"dsn":          {alter: func(d *connectors.Definition) { d.Log.DSNFile = "absent.dsn" }, code: connectors.FaultSecret},
+		"deferrable":   {create: `ALTER TABLE people DROP CONSTRAINT people_pkey; ALTER TABLE people ADD PRIMARY KEY (id) DEFERRABLE; CREATE UNIQUE INDEX by_id ON people (id)`, code: connectors.FaultLogSettings, words: []string{`"people" REPLICA IDENTITY USING INDEX "by_id"`}},
+		"generated":    {create: `DROP TABLE people; CREATE TABLE people (name text NOT NULL, id text GENERATED ALWAYS AS (name || '1') STORED PRIMARY KEY); ALTER TABLE people REPLICA IDENTITY FULL`, code: connectors.FaultLogSettings, words: []string{`column "id"`, "generated", "another key"}},
+		"partition": {
+			create: `DROP TABLE people; CREATE TABLE people (id bigint PRIMARY KEY, name text) PARTITION BY RANGE (id); ALTER TABLE people REPLICA IDENTITY FULL;
+				CREATE TABLE people_1 PARTITION OF people FOR VALUES FROM (0) TO (10); ALTER TABLE people_1 REPLICA IDENTITY FULL;
+				CREATE TABLE people_2 PARTITION OF people FOR VALUES FROM (10) TO (20); ALTER TABLE people_2 REPLICA IDENTITY NOTHING`,
+			code: connectors.FaultLogSettings, words: []string{`"people_2" REPLICA IDENTITY USING INDEX "people_2_pkey"`},
+		},
+		"dsn": {alter: func(d *connectors.Definition) { d.Log.DSNFile = "absent.dsn" }, code: connectors.FaultSecret},
 		"other publication": {
 			create: `CREATE TABLE other (id bigint PRIMARY KEY); CREATE PUBLICATION SLOT FOR TABLE other`,
 			code:   connectors.FaultLogSettings, words: []string{"ADD TABLE"},
