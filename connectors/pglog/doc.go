@@ -33,8 +33,8 @@
 // that was on the server's disk at the time of the call has been handed on.
 //
 // Failure. A slot that is gone, invalidated, moved on by others or holds more
-// log than agreed, and a table or publication that is another one than before,
-// are told once as [connectors.FaultSlotLost]; the next Open makes a new slot,
+// log than agreed, a table or publication that is another one than before, a
+// publication that was altered, and a server at an earlier state, are told once as [connectors.FaultSlotLost]; the next Open makes a new slot,
 // reads the whole table again and sets Gap. So does TRUNCATE set Gap. Memory:
 // a transaction of any size comes in batches; rows that are too long are cut
 // while they are received, and rejected.

@@ -199,7 +199,7 @@ func (s *source) publication(ctx context.Context, db *server, f facts, create bo
 	rows, err := db.ask(ctx, `SELECT p.oid, p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate, coalesce(to_jsonb(p)->>'pubviaroot', 'false'),
 			coalesce(r.oid, 0), coalesce(to_jsonb(r)->>'prqual', '') <> '',
 			EXISTS (SELECT 1 FROM pg_publication_tables t WHERE t.pubname = p.pubname AND t.schemaname = $3::text AND t.tablename = $4::text),
-			EXISTS (SELECT 1 FROM pg_class WHERE oid = $2::oid)
+			EXISTS (SELECT 1 FROM pg_class WHERE oid = $2::oid), p.xmin, r.xmin
 		FROM pg_publication p LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = $2::oid WHERE p.pubname = $1::text`,
 		s.cfg.Publication, f.oid, f.schema, f.name)
 	if err != nil {
@@ -238,7 +238,8 @@ func (s *source) publication(ctx context.Context, db *server, f facts, create bo
 	case row[4] == "t":
 		return refused("leaves out rows (it has a WHERE)", "ALTER PUBLICATION "+name+" DROP TABLE "+table+", then ADD TABLE "+table)
 	}
-	return row[0] + "." + row[3], nil
+	// The transactions that wrote the entries: a publication that was narrowed for a while has left changes out.
+	return strings.Join([]string{row[0], row[7], row[3], row[8]}, "."), nil
 }
 
 // place names the database, the table and its publication.

@@ -186,8 +186,8 @@ func (s *source) Acknowledge(_ context.Context, saved json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	if at.Of != s.at.Of || at.LSN < s.from {
-		return nil // of a slot that was lost
+	if at.Of != s.at.Of || at.LSN < s.from || at.LSN > s.told {
+		return nil // of a slot that was lost, or of a state of the server that was
 	}
 	s.wire.flushed.Store(max(s.wire.flushed.Load(), uint64(at.LSN)))
 	return nil
