@@ -13,6 +13,9 @@ import (
 // where it waits for no standby.
 const settling = 200 * time.Millisecond
 
+// seldom is how seldom the database is asked, at last, whether commits are visible.
+const seldom = time.Second
+
 // maxStreamed bounds the keys that are remembered so that no row comes twice.
 // Beyond it some do, which their instants make harmless.
 const maxStreamed = 100_000
@@ -125,8 +128,31 @@ func (s *source) settled(v visibility) bool {
 	if len(s.recent) > 0 {
 		return false
 	}
-	// What began before we opened may have been handed on before.
-	return s.fresh || v.ended(s.opened) || !s.sync && time.Since(s.since) > settling
+	// What began before we opened may have been handed on before, or was logged before the slot begins: it is in
+	// neither stream nor chunk until it is seen.
+	return v.ended(s.opened) || !s.sync && time.Since(s.since) > settling
+}
+
+// visible waits until everything that was handed on is visible.
+func (s *source) visible(ctx context.Context) error {
+	wait := linger
+	for end := time.Now().Add(silence); len(s.recent) > 0; wait = min(2*wait, seldom) {
+		v, err := s.db.visibility(ctx, s.facts.oid)
+		if err != nil {
+			return err
+		}
+		if s.forget(v); len(s.recent) == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			return connectors.Away(connectors.FaultSlow, nil, "changes of table %q are logged, but not visible after %s, as if their commits wait for a standby; "+
+				"see to it that the standbys in synchronous_standby_names answer", s.cfg.Table, silence)
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forget drops the transactions that are visible.

@@ -11,7 +11,8 @@
 // chunk is kept until the stream has passed a mark that was written behind it,
 // and what the stream touched meanwhile is dropped from it. A chunk is not read
 // while a transaction that was handed on may be invisible to it: a commit is
-// logged before others see it, long before where it waits for a standby. A
+// logged before others see it, long before where it waits for a standby; nor
+// while one may be so that was logged before the slot begins. A
 // position knows how far each range was read, so all of it resumes.
 //
 // Instants. A change has its commit time, or 2 µs more than the change before
@@ -22,8 +23,9 @@
 //
 // Texts are those of [sqltable.Table], which makes the rows. A value that the
 // log does not have (large and unchanged, generated, of a column that was
-// renamed since) is read from the table: it may be newer than the change, whose
-// successors then follow. A row that is gone by then is left out; its delete follows.
+// renamed since) is read from the table, once the change is visible there: it
+// may be newer than the change, whose successors then follow. A row that is gone
+// by then is left out; its delete follows.
 //
 // The server keeps the log until rows are acknowledged. While the table is
 // quiet, a batch without rows moves the position once per Heartbeat, and a
@@ -31,8 +33,8 @@
 // that was on the server's disk at the time of the call has been handed on.
 //
 // Failure. A slot that is gone, invalidated, moved on by others or holds more
-// log than agreed, and a table or publication that is another one than before,
-// are told once as [connectors.FaultSlotLost]; the next Open makes a new slot,
+// log than agreed, a table or publication that is another one than before, a
+// publication that was altered, and a server at an earlier state, are told once as [connectors.FaultSlotLost]; the next Open makes a new slot,
 // reads the whole table again and sets Gap. So does TRUNCATE set Gap. Memory:
 // a transaction of any size comes in batches; rows that are too long are cut
 // while they are received, and rejected.

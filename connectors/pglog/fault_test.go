@@ -104,7 +104,15 @@ func TestRefused(t *testing.T) {
 		"record's key": {alter: func(d *connectors.Definition) { d.Map.Key = []string{"id", "name"} }, code: connectors.FaultLogSettings, words: []string{`"name"`, "REPLICA IDENTITY FULL"}},
 		"not unique":   {create: `ALTER TABLE people REPLICA IDENTITY FULL; ALTER TABLE people ALTER name SET NOT NULL`, alter: func(d *connectors.Definition) { d.Log.Key = []string{"name"} }, code: connectors.FaultDefinition, words: []string{"(id)"}},
 		"null in key":  {create: `ALTER TABLE people REPLICA IDENTITY FULL; CREATE UNIQUE INDEX ON people (name)`, alter: func(d *connectors.Definition) { d.Log.Key = []string{"name"} }, code: connectors.FaultKeyless, words: []string{`"name"`, "NOT NULL"}},
-		"dsn":          {alter: func(d *connectors.Definition) { d.Log.DSNFile = "absent.dsn" }, code: connectors.FaultSecret},
+		"deferrable":   {create: `ALTER TABLE people DROP CONSTRAINT people_pkey; ALTER TABLE people ADD PRIMARY KEY (id) DEFERRABLE; CREATE UNIQUE INDEX by_id ON people (id)`, code: connectors.FaultLogSettings, words: []string{`"people" REPLICA IDENTITY USING INDEX "by_id"`}},
+		"generated":    {create: `DROP TABLE people; CREATE TABLE people (name text NOT NULL, id text GENERATED ALWAYS AS (name || '1') STORED PRIMARY KEY); ALTER TABLE people REPLICA IDENTITY FULL`, code: connectors.FaultLogSettings, words: []string{`column "id"`, "generated", "another key"}},
+		"partition": {
+			create: `DROP TABLE people; CREATE TABLE people (id bigint PRIMARY KEY, name text) PARTITION BY RANGE (id); ALTER TABLE people REPLICA IDENTITY FULL;
+				CREATE TABLE people_1 PARTITION OF people FOR VALUES FROM (0) TO (10); ALTER TABLE people_1 REPLICA IDENTITY FULL;
+				CREATE TABLE people_2 PARTITION OF people FOR VALUES FROM (10) TO (20); ALTER TABLE people_2 REPLICA IDENTITY NOTHING`,
+			code: connectors.FaultLogSettings, words: []string{`"people_2" REPLICA IDENTITY USING INDEX "people_2_pkey"`},
+		},
+		"dsn": {alter: func(d *connectors.Definition) { d.Log.DSNFile = "absent.dsn" }, code: connectors.FaultSecret},
 		"other publication": {
 			create: `CREATE TABLE other (id bigint PRIMARY KEY); CREATE PUBLICATION SLOT FOR TABLE other`,
 			code:   connectors.FaultLogSettings, words: []string{"ADD TABLE"},
@@ -162,6 +170,16 @@ func TestLosses(t *testing.T) {
 			d.exec(t, `UPDATE people SET name = 'b' WHERE id = 1`)
 			d.exec(t, `ALTER PUBLICATION `+d.slot+` SET TABLE people`)
 		}, "another one"},
+		"publication narrowed for a while": {func(t *testing.T, d *department, _ *source) {
+			d.exec(t, `ALTER PUBLICATION `+d.slot+` SET (publish = 'insert')`)
+			d.exec(t, `UPDATE people SET name = 'b' WHERE id = 1`)
+			d.exec(t, `ALTER PUBLICATION `+d.slot+` SET (publish = 'insert, update, delete, truncate')`)
+		}, "altered"},
+		"rows left out of the publication for a while": {func(t *testing.T, d *department, _ *source) {
+			d.exec(t, `ALTER PUBLICATION `+d.slot+` SET TABLE people WHERE (id > 5)`)
+			d.exec(t, `UPDATE people SET name = 'b' WHERE id = 1`)
+			d.exec(t, `ALTER PUBLICATION `+d.slot+` SET TABLE people`)
+		}, "altered"},
 		"table made anew": {func(t *testing.T, d *department, _ *source) {
 			d.exec(t, `DROP TABLE people`)
 			d.exec(t, `CREATE TABLE people (id bigint PRIMARY KEY, name text)`)
@@ -243,9 +261,14 @@ func TestLosesWhileReading(t *testing.T) {
 	d.exec(t, `ALTER PUBLICATION `+d.slot+` SET (publish = 'insert')`)
 	until(connectors.FaultLogSettings, "SET (publish")
 	d.exec(t, `ALTER PUBLICATION `+d.slot+` SET (publish = 'insert, update, delete, truncate')`)
+	// What was updated in between is in no log.
+	expectFault(t, src.Open(t.Context(), position), connectors.FaultSlotLost, "altered")
 	if err := src.Open(t.Context(), position); err != nil {
 		t.Fatal(err)
 	}
+	batch = withRows(t, src)
+	expectTexts(t, batch.Rows, "1,a")
+	position = batch.Position
 	d.exec(t, `DROP TABLE people`)
 	until(connectors.FaultTable, "no longer")
 	expectFault(t, src.Open(t.Context(), position), connectors.FaultTable, `"people"`)
@@ -265,6 +288,38 @@ func TestLosesWhileReading(t *testing.T) {
 	var slots int
 	if err := d.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1`, d.slot).Scan(&slots); err != nil || slots != 0 {
 		t.Errorf("%d slots are left: %v", slots, err)
+	}
+}
+
+// TestRestored opens at a position that the server has not reached, as after
+// the restoring of a backup, and acknowledges one that was never told.
+func TestRestored(t *testing.T) {
+	d := newDepartment(t, `CREATE TABLE people (id bigint PRIMARY KEY, name text)`, `INSERT INTO people VALUES (1, 'a')`)
+	src := d.follow(t, d.definition(), nil)
+	batches := drain(t, src)
+	at := src.at
+	at.LSN += 1 << 40
+	later, err := at.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := src.Acknowledge(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	if flushed := src.wire.flushed.Load(); flushed >= uint64(at.LSN) {
+		t.Error("the server was told that more is saved than it sent")
+	}
+	if err := src.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	expectFault(t, src.Open(t.Context(), later), connectors.FaultSlotLost, "restored")
+	if err := src.Open(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	again := drain(t, src)
+	expectTexts(t, rowsOf(again), "1,a")
+	if !again[0].Gap || !again[0].Rows[0].ChangedAt.After(batches[0].Rows[0].ChangedAt) {
+		t.Error("the rows are not told anew")
 	}
 }
 

@@ -38,6 +38,14 @@ func FuzzPosition(f *testing.F) {
 	})
 }
 
+// TestForeignPosition checks that keys, which a position may have, are not told.
+func TestForeignPosition(t *testing.T) {
+	_, err := parsePosition(json.RawMessage(`{"of":"a","lsn":"0/1","clock":1,"rereads":[{"id":"","after":["4711","2"]}]}`), 1)
+	if !errors.Is(err, connectors.ErrPosition) || bytes.Contains([]byte(err.Error()), []byte("4711")) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // tuple writes cells as the server does: nil for null, "u" alone for an unchanged value.
 func tuple(marker byte, cells ...string) []byte {
 	b := binary.BigEndian.AppendUint16([]byte{marker}, uint16(len(cells)))

@@ -70,68 +70,123 @@ func (s *source) inspect(ctx context.Context, db *server) (facts, error) {
 
 // inspectKey checks that the key identifies rows and that the log has it for
 // every change. It must come before the publication: to publish a table
-// without replica identity makes the department's own updates fail.
+// without replica identity, or a partition of it, makes the department's own
+// updates fail.
 func (s *source) inspectKey(ctx context.Context, db *server, f facts) (faults []error, err error) {
-	rows, err := db.ask(ctx, `SELECT a.attname, a.attnotnull,
-			CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false ELSE EXISTS (
-				SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND a.attnum = ANY (i.indkey)
-				AND CASE c.relreplident WHEN 'd' THEN i.indisprimary ELSE i.indisreplident END) END
-		FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-		WHERE c.oid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped`, f.oid)
+	rows, err := db.ask(ctx, `SELECT a.attname, a.attnotnull, coalesce(to_jsonb(a)->>'attgenerated', '') <> ''
+		FROM pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped`, f.oid)
 	if err != nil {
 		return nil, err
 	}
-	var there, nullable, unlogged []string
+	var there, nullable, generated []string
 	for _, row := range rows {
 		there = append(there, row[0])
 		if slices.Contains(s.cfg.Key, row[0]) && row[1] != "t" {
 			nullable = append(nullable, row[0])
 		}
-		if slices.Contains(s.identity, row[0]) && row[2] != "t" {
-			unlogged = append(unlogged, row[0])
+		if slices.Contains(s.identity, row[0]) && row[2] == "t" {
+			generated = append(generated, row[0])
 		}
 	}
-	for _, name := range s.identity {
-		if !slices.Contains(there, name) {
-			return nil, nil // reading the table tells
-		}
+	if !within(s.identity, there) {
+		return nil, nil // reading the table tells
 	}
 	if len(nullable) > 0 {
 		faults = append(faults, connectors.Refused(connectors.FaultKeyless, nil, "key column %s of table %q may be null, and such rows cannot be read in order; "+
 			"declare it NOT NULL, or name another key", listed(nullable), s.cfg.Table))
 	}
-	rows, err = db.ask(ctx, `SELECT x.relname, i.indisprimary OR bool_and(a.attnotnull),
-			string_agg(a.attname, E'\n' ORDER BY a.attnum)
-		FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
-		WHERE i.indrelid = $1::oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
-		GROUP BY 1, i.indisprimary ORDER BY i.indisprimary DESC, 1`, f.oid)
+	indexes, err := uniqueIndexes(ctx, db, f.oid)
 	if err != nil {
 		return nil, err
 	}
-	unique, remedy := false, "FULL"
-	var keys []string
-	for _, row := range rows {
-		columns := strings.Split(row[2], "\n")
-		keys = append(keys, "("+strings.Join(columns, ", ")+")")
-		unique = unique || within(columns, s.cfg.Key)
-		if row[1] == "t" && within(s.identity, columns) && remedy == "FULL" {
-			remedy = "USING INDEX " + quote(row[0])
-		}
-	}
-	if !unique {
+	if !slices.ContainsFunc(indexes, func(x index) bool { return within(x.columns, s.cfg.Key) }) {
 		instead := "there is no such index; create one"
-		if len(keys) > 0 {
-			instead = "there are " + strings.Join(keys[:min(len(keys), 10)], ", ")
+		if len(indexes) > 0 {
+			var keys []string
+			for _, x := range indexes[:min(len(indexes), 10)] {
+				keys = append(keys, "("+strings.Join(x.columns, ", ")+")")
+			}
+			instead = "there are " + strings.Join(keys, ", ")
 		}
 		faults = append(faults, connectors.Refused(connectors.FaultDefinition, nil,
 			"key (%s) of table %q need not be unique: no primary key or unique index has these columns only; %s", strings.Join(s.cfg.Key, ", "), s.cfg.Table, instead))
 	}
-	if len(unlogged) > 0 {
+	if len(generated) > 0 {
+		return append(faults, connectors.Refused(connectors.FaultLogSettings, nil,
+			"column %s, of the key, of table %q is generated, and the log does not have generated columns; name another key, or use kind: sql", listed(generated), s.cfg.Table)), nil
+	}
+	unlogged, err := s.inspectIdentity(ctx, db, f)
+	return append(faults, unlogged...), err
+}
+
+// inspectIdentity checks that the log has the key of deleted rows. Of a table
+// with partitions these decide, each for itself.
+func (s *source) inspectIdentity(ctx context.Context, db *server, f facts) (faults []error, err error) {
+	rows, err := db.ask(ctx, `WITH RECURSIVE tree (oid) AS (
+			SELECT $1::oid UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid)
+		SELECT c.oid, n.nspname, c.relname, a.attname
+		FROM tree JOIN pg_class c ON c.oid = tree.oid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+		WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+			AND NOT CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false ELSE EXISTS (
+				SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate AND a.attnum = ANY (i.indkey)
+				AND CASE c.relreplident WHEN 'd' THEN i.indisprimary ELSE i.indisreplident END) END
+		ORDER BY 2, 3, a.attnum`, f.oid)
+	if err != nil {
+		return nil, err
+	}
+	unlogged := map[string][]string{}
+	for _, row := range rows {
+		oid, table, column := row[0], qualified(row[1]+"."+row[2]), row[3]
+		if !slices.Contains(s.identity, column) {
+			continue
+		}
+		if unlogged[oid] == nil && len(faults) == 10 {
+			return faults, nil // enough to begin with
+		}
+		if unlogged[oid] = append(unlogged[oid], column); len(unlogged[oid]) > 1 {
+			faults = faults[:len(faults)-1] // told with the others
+		}
+		remedy, err := s.remedy(ctx, db, oid)
+		if err != nil {
+			return nil, err
+		}
 		faults = append(faults, connectors.Refused(connectors.FaultLogSettings, nil,
 			"the log does not have column %s, of the key, when a row of table %q is deleted or its key changes; the owner of the table runs ALTER TABLE %s REPLICA IDENTITY %s",
-			listed(unlogged), s.cfg.Table, qualified(f.schema+"."+f.name), remedy))
+			listed(unlogged[oid]), row[2], table, remedy))
 	}
 	return faults, nil
+}
+
+// remedy is the replica identity that a table should have.
+func (s *source) remedy(ctx context.Context, db *server, oid string) (string, error) {
+	indexes, err := uniqueIndexes(ctx, db, oid)
+	for _, x := range indexes {
+		if x.whole && within(s.identity, x.columns) {
+			return "USING INDEX " + quote(x.name), err
+		}
+	}
+	return "FULL", err
+}
+
+// index is a unique index of whole columns.
+type index struct {
+	name    string
+	whole   bool // no column may be null
+	columns []string
+}
+
+// uniqueIndexes are those that hold at every moment, the primary key first.
+func uniqueIndexes(ctx context.Context, db *server, oid string) ([]index, error) {
+	rows, err := db.ask(ctx, `SELECT x.relname, i.indisprimary OR bool_and(a.attnotnull),
+			string_agg(a.attname, E'\n' ORDER BY a.attnum)
+		FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+		WHERE i.indrelid = $1::oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+		GROUP BY 1, i.indisprimary ORDER BY i.indisprimary DESC, 1`, oid)
+	var indexes []index
+	for _, row := range rows {
+		indexes = append(indexes, index{name: row[0], whole: row[1] == "t", columns: strings.Split(row[2], "\n")})
+	}
+	return indexes, err
 }
 
 func within(part, whole []string) bool {
@@ -144,7 +199,7 @@ func (s *source) publication(ctx context.Context, db *server, f facts, create bo
 	rows, err := db.ask(ctx, `SELECT p.oid, p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate, coalesce(to_jsonb(p)->>'pubviaroot', 'false'),
 			coalesce(r.oid, 0), coalesce(to_jsonb(r)->>'prqual', '') <> '',
 			EXISTS (SELECT 1 FROM pg_publication_tables t WHERE t.pubname = p.pubname AND t.schemaname = $3::text AND t.tablename = $4::text),
-			EXISTS (SELECT 1 FROM pg_class WHERE oid = $2::oid)
+			EXISTS (SELECT 1 FROM pg_class WHERE oid = $2::oid), p.xmin, r.xmin
 		FROM pg_publication p LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = $2::oid WHERE p.pubname = $1::text`,
 		s.cfg.Publication, f.oid, f.schema, f.name)
 	if err != nil {
@@ -183,7 +238,8 @@ func (s *source) publication(ctx context.Context, db *server, f facts, create bo
 	case row[4] == "t":
 		return refused("leaves out rows (it has a WHERE)", "ALTER PUBLICATION "+name+" DROP TABLE "+table+", then ADD TABLE "+table)
 	}
-	return row[0] + "." + row[3], nil
+	// The transactions that wrote the entries: a publication that was narrowed for a while has left changes out.
+	return strings.Join([]string{row[0], row[7], row[3], row[8]}, "."), nil
 }
 
 // place names the database, the table and its publication.

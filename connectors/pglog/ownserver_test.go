@@ -3,6 +3,7 @@ package pglog
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -10,7 +11,9 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -130,6 +133,8 @@ func TestOwnServer(t *testing.T) {
 	d := c.start(t, "wal_level=logical", "max_slot_wal_keep_size=32MB")
 	t.Run("slot invalidated", func(t *testing.T) { invalidated(t, d) })
 	t.Run("commit that waits for a standby", func(t *testing.T) { limbo(t, d) })
+	t.Run("look-up while a commit waits for a standby", func(t *testing.T) { limboLookUp(t, d) })
+	t.Run("commit from before the slot that waits for a standby", func(t *testing.T) { limboBefore(t, d) })
 	t.Run("all slots taken", func(t *testing.T) {
 		d.exec(t, `SELECT pg_create_logical_replication_slot('taken' || g, 'pgoutput') FROM generate_series(1, 10 - (SELECT count(*)::int FROM pg_replication_slots)) g`)
 		d.exec(t, `CREATE TABLE IF NOT EXISTS people (id bigint PRIMARY KEY, name text)`)
@@ -180,6 +185,152 @@ func invalidated(t *testing.T, d *department) {
 	d.dropSlot(t)
 }
 
+// hold lets commits wait for a standby that does not come, until release. What db does does not wait.
+func hold(t *testing.T, d *department) (db *server, release func()) {
+	t.Helper()
+	db = d.server(t)
+	set := func(command, want string) {
+		for _, query := range []string{command, `SELECT pg_reload_conf()`} {
+			if _, err := db.ask(context.WithoutCancel(t.Context()), query); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for setting := "not known"; setting != want; {
+			row, err := db.one(context.WithoutCancel(t.Context()), `SELECT current_setting('synchronous_standby_names')`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			setting = row[0]
+		}
+	}
+	release = sync.OnceFunc(func() { set(`ALTER SYSTEM RESET synchronous_standby_names`, "") })
+	t.Cleanup(release) // what hangs would hang for ever
+	set(`ALTER SYSTEM SET synchronous_standby_names = 'nobody'`, "nobody")
+	// It is another process that lets commits wait, from when it has read the setting.
+	held := make(chan struct{})
+	var probes sync.WaitGroup
+	probes.Go(func() {
+		for {
+			_, _ = d.ExecContext(t.Context(), `SELECT pg_logical_emit_message(true, 'probe', '')`)
+			select {
+			case <-held:
+				return
+			default:
+			}
+		}
+	})
+	awaitWaiting(t, db, "1")
+	close(held)
+	if _, err := db.ask(t.Context(), `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`); err != nil {
+		t.Fatal(err)
+	}
+	probes.Wait()
+	return db, release
+}
+
+// waiting starts a statement whose commit waits for a standby, and returns when it does.
+func waiting(t *testing.T, d *department, db *server, statement string) (committed chan error) {
+	t.Helper()
+	committed = make(chan error, 1)
+	go func() {
+		_, err := d.ExecContext(t.Context(), statement)
+		committed <- err
+	}()
+	awaitWaiting(t, db, "1")
+	return committed
+}
+
+// awaitWaiting waits until so many commits wait for a standby.
+func awaitWaiting(t *testing.T, db *server, want string) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; {
+		row, err := db.one(context.WithoutCancel(t.Context()), `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case row[0] == want:
+			return
+		case time.Now().After(end):
+			t.Fatalf("%s commits wait for a standby; want %s", row[0], want)
+		}
+	}
+}
+
+// limboLookUp changes and makes rows that have a value that is not in the log:
+// who looks them up before the commit is visible gets an old row, and none.
+func limboLookUp(t *testing.T, d *department) {
+	d.exec(t, `CREATE TABLE people (id bigint PRIMARY KEY, name text, twice bigint GENERATED ALWAYS AS (id * 2) STORED)`)
+	d.exec(t, `INSERT INTO people VALUES (1, 'old')`)
+	def := d.definition("id", "name", "twice")
+	src := d.follow(t, def, nil)
+	batches := drain(t, src)
+	position := batches[len(batches)-1].Position
+	db, release := hold(t, d)
+	committed := waiting(t, d, db, `WITH updated AS (UPDATE people SET name = 'new' WHERE id = 1) INSERT INTO people VALUES (2, 'made')`)
+	soon, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	for {
+		batch, err := src.Read(soon)
+		if err == nil && len(batch.Rows) > 0 {
+			t.Fatalf("rows were handed on that nobody can see: %v", texts(batch.Rows))
+		}
+		if err != nil && !errors.Is(err, connectors.ErrCaughtUp) {
+			break
+		}
+	}
+	if err := src.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if err := <-committed; err != nil {
+		t.Fatal(err)
+	}
+	if err := src.Open(t.Context(), position); err != nil {
+		t.Fatal(err)
+	}
+	rows := texts(rowsOf(drain(t, src)))
+	slices.Sort(rows) // one statement made both
+	if !slices.Equal(rows, []string{"1,new,2", "2,made,4"}) {
+		t.Errorf("rows are %v", rows)
+	}
+	if err := src.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.exec(t, `DROP TABLE people`)
+	d.exec(t, `DROP PUBLICATION `+d.slot)
+	d.dropSlot(t)
+}
+
+// limboBefore commits a change that is logged before the slot begins and
+// visible only after: it is not in the stream, so chunks must wait for it.
+func limboBefore(t *testing.T, d *department) {
+	d.exec(t, `CREATE TABLE people (id bigint PRIMARY KEY, name text)`)
+	d.exec(t, `INSERT INTO people VALUES (1, 'old'), (2, 'old')`)
+	d.exec(t, `SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, d.slot)
+	db, release := hold(t, d)
+	committed := waiting(t, d, db, `UPDATE people SET name = 'new' WHERE id = 1`)
+	if _, err := db.ask(t.Context(), `SELECT pg_replication_slot_advance($1::text, pg_current_wal_flush_lsn())`, d.slot); err != nil {
+		t.Fatal(err)
+	}
+	src := d.follow(t, d.definition(), nil)
+	for range 3 {
+		if finished, err := src.readChunk(t.Context()); err != nil || finished || src.chunk != nil {
+			t.Fatalf("a chunk was read that has an old row: %v", err)
+		}
+	}
+	release()
+	if err := <-committed; err != nil {
+		t.Fatal(err)
+	}
+	expectTexts(t, rowsOf(drain(t, src)), "1,new", "2,old")
+	if err := src.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.exec(t, `DROP TABLE people`)
+	d.exec(t, `DROP PUBLICATION `+d.slot)
+	d.dropSlot(t)
+}
+
 // limbo commits a change that is streamed long before anybody can see it: a
 // chunk that is read meanwhile has the old row, and must not be handed on.
 func limbo(t *testing.T, d *department) {
@@ -188,25 +339,8 @@ func limbo(t *testing.T, d *department) {
 	def := d.definition()
 	src := d.follow(t, def, nil)
 	drain(t, src)
-	d.exec(t, `ALTER SYSTEM SET synchronous_standby_names = 'nobody'`)
-	d.exec(t, `SELECT pg_reload_conf()`)
-	db := d.server(t)
-	t.Cleanup(func() { // what hangs would hang for ever
-		_, _ = d.ExecContext(context.WithoutCancel(t.Context()), `ALTER SYSTEM RESET synchronous_standby_names`)
-		_, _ = d.ExecContext(context.WithoutCancel(t.Context()), `SELECT pg_reload_conf()`)
-	})
-	for setting := ""; setting != "nobody"; {
-		row, err := db.one(t.Context(), `SELECT current_setting('synchronous_standby_names')`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		setting = row[0]
-	}
-	committed := make(chan error, 1)
-	go func() {
-		_, err := d.ExecContext(t.Context(), `UPDATE people SET name = 'new' WHERE id = 1`)
-		committed <- err
-	}()
+	db, release := hold(t, d)
+	committed := waiting(t, d, db, `UPDATE people SET name = 'new' WHERE id = 1`)
 	batch := withRows(t, src) // it is streamed although its client still waits
 	expectTexts(t, batch.Rows, "1,new")
 	if rows, err := db.ask(t.Context(), `SELECT name FROM people WHERE id = 1`); err != nil || rows[0][0] != "old" {
@@ -231,12 +365,7 @@ func limbo(t *testing.T, d *department) {
 	if finished, err := again.readChunk(t.Context()); err != nil || finished || again.chunk != nil {
 		t.Fatalf("a chunk was read that has an old row: %v", err)
 	}
-	if _, err := db.ask(t.Context(), `ALTER SYSTEM RESET synchronous_standby_names`); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.ask(t.Context(), `SELECT pg_reload_conf()`); err != nil {
-		t.Fatal(err)
-	}
+	release()
 	if err := <-committed; err != nil {
 		t.Fatal(err)
 	}
@@ -244,4 +373,7 @@ func limbo(t *testing.T, d *department) {
 	if err := again.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	d.exec(t, `DROP TABLE people`)
+	d.exec(t, `DROP PUBLICATION `+d.slot)
+	d.dropSlot(t)
 }

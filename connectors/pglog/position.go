@@ -14,8 +14,11 @@ import (
 )
 
 const (
-	maxPositionBytes = 1 << 20
-	maxRereads       = 1000
+	// maxPositionBytes has room for maxRangeBytes and one key of any length that an index can hold.
+	maxPositionBytes = 16 << 20
+	maxRangeBytes    = 8 << 20
+	// maxRereads bounds the requests that wait, the snapshot not counted.
+	maxRereads = 10_000
 )
 
 // position is a place in the stream: everything that was committed before LSN
@@ -62,6 +65,17 @@ func (r reread) fits(keys int) bool {
 	return true
 }
 
+// size is the most that the request takes in a position, every byte of its texts escaped.
+func (r reread) size() int {
+	size := len(r.ID)
+	for _, end := range [][]string{r.From, r.To} {
+		for _, text := range end {
+			size += len(text) + 1
+		}
+	}
+	return 64 + 6*size
+}
+
 func (p position) encode() (json.RawMessage, error) {
 	lsn := p.LSN.String()
 	out := positionJSON{Of: &p.Of, LSN: &lsn, Done: p.Done, Clock: &p.Clock, Rereads: p.Rereads}
@@ -78,7 +92,7 @@ func (p position) encode() (json.RawMessage, error) {
 // parsePosition accepts what encode writes and nothing else.
 func parsePosition(text json.RawMessage, keys int) (position, error) {
 	foreign := func() (position, error) {
-		return position{}, fmt.Errorf("%w: %.200q is no position in the log of a PostgreSQL table", connectors.ErrPosition, text)
+		return position{}, fmt.Errorf("%w: %d bytes are no position in the log of a PostgreSQL table", connectors.ErrPosition, len(text)) // keys may be among them
 	}
 	if len(text) > maxPositionBytes {
 		return foreign()
@@ -102,7 +116,7 @@ func parsePosition(text json.RawMessage, keys int) (position, error) {
 			return foreign()
 		}
 	}
-	if p.Done < 0 || (p.Done > 0) != (p.Tx > 0) || p.Tx > 0 && p.Tx < p.LSN || len(p.Rereads) > maxRereads {
+	if p.Done < 0 || (p.Done > 0) != (p.Tx > 0) || p.Tx > 0 && p.Tx < p.LSN || len(p.Rereads) > maxRereads+1 {
 		return foreign()
 	}
 	for _, r := range p.Rereads {

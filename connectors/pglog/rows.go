@@ -173,10 +173,14 @@ func (s *source) add(b *batch, row connectors.Row) {
 // lookUp reads rows of which the log does not have every value: large ones
 // that did not change are not logged again. What is read may be newer than the
 // change, whose successor then follows in the stream; a row that is gone is
-// left out, since its delete follows.
+// left out, since its delete follows. What is older than the change is not
+// read: a commit may come in the stream before others see it.
 func (s *source) lookUp(ctx context.Context, b *batch) error {
 	if len(b.lookups) == 0 {
 		return nil
+	}
+	if err := s.visible(ctx); err != nil {
+		return err
 	}
 	keys := make([][]string, 0, len(b.lookups))
 	asked := map[string]bool{}

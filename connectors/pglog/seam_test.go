@@ -3,8 +3,10 @@ package pglog
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -123,9 +125,7 @@ func TestSeamHoldsBackOldRows(t *testing.T) {
 	if _, err := early.ExecContext(t.Context(), `UPDATE people SET name = 'early' WHERE id = 2`); err != nil {
 		t.Fatal(err)
 	}
-	if finished, err := src.readChunk(t.Context()); err != nil || finished || src.chunk == nil {
-		t.Fatalf("no chunk was read: %v", err)
-	}
+	chunkRead(t, src)
 	d.exec(t, `UPDATE people SET name = 'new' WHERE id = 1`)
 	if err := early.Commit(); err != nil {
 		t.Fatal(err)
@@ -148,9 +148,7 @@ func TestSeamHoldsBackOldRows(t *testing.T) {
 	if err := src.Reread(t.Context(), "again", connectors.KeyRange{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := src.readChunk(t.Context()); err != nil || src.chunk == nil {
-		t.Fatalf("no chunk was read: %v", err)
-	}
+	chunkRead(t, src)
 	d.exec(t, `TRUNCATE people`)
 	d.exec(t, `INSERT INTO people VALUES (7, 'y')`)
 	if src.chunk.high, err = src.db.mark(t.Context()); err != nil {
@@ -160,6 +158,16 @@ func TestSeamHoldsBackOldRows(t *testing.T) {
 	expectTexts(t, rowsOf(batches), "7,y")
 	if !batches[0].Gap {
 		t.Error("a TRUNCATE is no gap")
+	}
+}
+
+// chunkRead reads a chunk, as soon as transactions of others allow it.
+func chunkRead(t *testing.T, src *source) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); src.chunk == nil; {
+		if finished, err := src.readChunk(t.Context()); err != nil || finished || time.Now().After(end) {
+			t.Fatalf("no chunk was read: %v", err)
+		}
 	}
 }
 
@@ -206,6 +214,40 @@ func TestRereadBesideStream(t *testing.T) {
 	} else {
 		expectFault(t, err, connectors.FaultBusy, "in use by process")
 	}
+}
+
+// TestRereadRefused asks for what cannot be read, and for as much as can wait.
+func TestRereadRefused(t *testing.T) {
+	d := newDepartment(t, `CREATE TABLE people (id bigint PRIMARY KEY, name text)`, `INSERT INTO people VALUES (1, 'a')`)
+	src := d.follow(t, d.definition(), nil)
+	for _, r := range []connectors.KeyRange{{From: []string{"abc"}}, {From: []string{"0"}, To: []string{"99999999999999999999"}}, {To: []string{"1", "2"}}} {
+		err := src.Reread(t.Context(), "impossible", r)
+		expectFault(t, err, connectors.FaultDefinition)
+		if !errors.Is(err, connectors.ErrRefused) || strings.Contains(err.Error(), "abc") {
+			t.Errorf("error %v", err)
+		}
+	}
+	expectTexts(t, rowsOf(drain(t, src)), "1,a")
+
+	for n := range maxRereads - 1 { // as if they had been asked for one by one
+		src.at.Rereads = append(src.at.Rereads, reread{ID: fmt.Sprintf("%036d", n), KeyRange: connectors.KeyRange{From: []string{"1"}, To: []string{"2"}}})
+	}
+	if err := src.Reread(t.Context(), "last", connectors.KeyRange{}); err != nil {
+		t.Fatal(err)
+	}
+	expectFault(t, src.Reread(t.Context(), "one more", connectors.KeyRange{}), connectors.FaultBusy)
+	at := src.at
+	at.Rereads = append([]reread{{After: []string{strings.Repeat("\x01", 700_000)}}}, at.Rereads...) // the snapshot, too
+	encoded, err := at.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := parsePosition(encoded, 1); err != nil || len(again.Rereads) != maxRereads+1 {
+		t.Errorf("a position of %d bytes is not taken: %v", len(encoded), err)
+	}
+	src.at.Rereads = nil
+	long := connectors.KeyRange{From: []string{strings.Repeat("1", 2<<20)}}
+	expectFault(t, src.Reread(t.Context(), "long", long), connectors.FaultBusy, "too long")
 }
 
 // TestScan reads without a slot.

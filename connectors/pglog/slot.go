@@ -25,22 +25,28 @@ type slot struct {
 	there, ours, broken bool
 	pid                 string // who uses it
 	confirmed           pglogrepl.LSN
-	retained            int64 // bytes of log that are kept for it
+	retained            int64         // bytes of log that are kept for it
+	end                 pglogrepl.LSN // of the log that is safe on disk; no more was ever sent
 }
 
 func (s *source) findSlot(ctx context.Context, db *server) (slot, error) {
 	rows, err := db.ask(ctx, `SELECT s.slot_type = 'logical' AND s.plugin = 'pgoutput' AND s.database = current_database() AND NOT s.temporary,
 			s.restart_lsn IS NULL OR coalesce(to_jsonb(s)->>'wal_status', '') = 'lost' OR to_jsonb(s)->>'invalidation_reason' IS NOT NULL,
-			s.active_pid, coalesce(s.confirmed_flush_lsn, '0/0'), coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0)::bigint
+			s.active_pid, coalesce(s.confirmed_flush_lsn, '0/0'), coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0)::bigint,
+			pg_current_wal_flush_lsn()
 		FROM pg_replication_slots s WHERE s.slot_name = $1::text`, s.cfg.Slot)
 	if err != nil || len(rows) == 0 {
 		return slot{}, err
 	}
 	row := rows[0]
 	found := slot{there: true, ours: row[0] == "t", broken: row[1] == "t", pid: row[2]}
-	if found.confirmed, err = pglogrepl.ParseLSN(row[3]); err == nil {
-		found.retained, err = strconv.ParseInt(row[4], 10, 64)
+	if found.confirmed, err = pglogrepl.ParseLSN(row[3]); err != nil {
+		return found, err
 	}
+	if found.retained, err = strconv.ParseInt(row[4], 10, 64); err != nil {
+		return found, err
+	}
+	found.end, err = pglogrepl.ParseLSN(row[5])
 	return found, err
 }
 
@@ -118,9 +124,11 @@ func (s *source) loss(found slot, at position, place string) string {
 	case found.broken:
 		return "was invalidated by the database, which did not want to keep the log longer"
 	case place != at.Of:
-		return "is of no use, because the database, the table or its publication is another one than before"
+		return "is of no use, because the database, the table or its publication is another one than before, or was altered"
 	case found.confirmed > at.LSN:
 		return "was moved on by somebody else"
+	case at.LSN > found.end:
+		return "is of no use, because the database is at an earlier state than when it was read last, as if it was restored from a backup"
 	case found.retained > s.cfg.MaxRetained:
 		return fmt.Sprintf("is given up, because the database had to keep %d MiB of log for it, more than max_retained_mb", found.retained>>20)
 	}
@@ -166,7 +174,7 @@ func (s *source) settle(ctx context.Context, db *server, after *position) error 
 		}
 		return s.lost(why, nil)
 	case after == nil && !s.reported && found.there && !found.broken:
-		s.at, s.fresh = position{Of: place, LSN: found.confirmed, Clock: now, Rereads: []reread{{}}}, true
+		s.at = position{Of: place, LSN: found.confirmed, Clock: now, Rereads: []reread{{}}}
 		return nil
 	}
 	if found.there {
@@ -183,7 +191,7 @@ func (s *source) settle(ctx context.Context, db *server, after *position) error 
 		s.at.Clock = max(now, after.Clock+2)
 		s.at.Rereads = append(s.at.Rereads, named(after.Rereads)...)
 	}
-	s.fresh, s.reported = true, false
+	s.reported = false
 	return nil
 }
 

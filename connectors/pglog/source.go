@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -47,7 +48,6 @@ type open struct {
 	handed, beat time.Time
 	told         pglogrepl.LSN // LSN of the last position that was returned
 	gap          bool          // is told with the next batch
-	fresh        bool          // nothing from before the position was ever handed on
 
 	relation relation
 	stale    bool  // the columns must be asked for before the next rows
@@ -187,15 +187,16 @@ func (s *source) Acknowledge(_ context.Context, saved json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	if at.Of != s.at.Of || at.LSN < s.from {
-		return nil // of a slot that was lost
+	if at.Of != s.at.Of || at.LSN < s.from || at.LSN > s.told {
+		return nil // of a slot that was lost, or of a state of the server that was
 	}
 	s.wire.flushed.Store(max(s.wire.flushed.Load(), uint64(at.LSN)))
 	return nil
 }
 
-// Reread queues a range of keys.
-func (s *source) Reread(_ context.Context, id string, r connectors.KeyRange) error {
+// Reread queues a range of keys, once it is known that the database can
+// compare them: in the position, a range that it cannot would stop the source.
+func (s *source) Reread(ctx context.Context, id string, r connectors.KeyRange) error {
 	if s.wire == nil {
 		return connectors.Away(connectors.FaultUnreachable, nil, "%s is not open", s.def.Name)
 	}
@@ -207,8 +208,22 @@ func (s *source) Reread(_ context.Context, id string, r connectors.KeyRange) err
 		return connectors.Refused(connectors.FaultDefinition, nil, "an end of a range has the columns of the key, %d of them", len(s.cfg.Key))
 	case slices.ContainsFunc(s.at.Rereads, func(q reread) bool { return q.ID == id }):
 		return nil
-	case len(s.at.Rereads) >= maxRereads:
-		return connectors.Refused(connectors.FaultBusy, nil, "%d requests to read again are waiting", len(s.at.Rereads))
+	}
+	size := asked.size()
+	for _, q := range s.at.Rereads {
+		size += q.size()
+	}
+	if len(s.at.Rereads) >= maxRereads || size > maxRangeBytes {
+		return connectors.Refused(connectors.FaultBusy, nil, "%d requests to read again are waiting, or their keys are too long; ask again when they are done", len(s.at.Rereads))
+	}
+	_, err := s.table.Chunk(ctx, r, nil, 1)
+	var fault *connectors.Fault
+	switch {
+	case errors.As(err, &fault) && fault.Code == connectors.FaultDefinition: // its cause has the key
+		return connectors.Refused(connectors.FaultDefinition, nil, "an end of the range is no key (%s) of table %q that the database can compare",
+			strings.Join(s.cfg.Key, ", "), s.cfg.Table)
+	case err != nil:
+		return s.fault(ctx, "reading again", err)
 	}
 	s.at.Rereads = append(slices.Clone(s.at.Rereads), asked)
 	return nil
