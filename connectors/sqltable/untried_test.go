@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
 	mssql "github.com/microsoft/go-mssqldb"
 	"github.com/sijms/go-ora/v2/network"
 
@@ -147,6 +149,27 @@ func TestFaultsOfUntriedDrivers(t *testing.T) {
 		})
 		if expectFault(t, err, test.want, "dsn"); strings.Contains(err.Error(), "s3cr3t") {
 			t.Error(err)
+		}
+	}
+}
+
+// TestNumbersOfErrors has errors whose texts have values of rows, of which only the number is told.
+func TestNumbersOfErrors(t *testing.T) {
+	for driver, err := range map[string]error{
+		"postgres":  &pgconn.PgError{Code: "22P02", Message: `invalid input syntax for type integer: "Zhang San"`},
+		"mysql":     &mysql.MySQLError{Number: 1292, Message: "Incorrect datetime value: 'Zhang San'"},
+		"sqlserver": mssql.Error{Number: 245, Message: "Conversion failed when converting the nvarchar value 'Zhang San'"},
+		"oracle":    &network.OracleError{ErrCode: 1722, ErrMsg: "invalid number Zhang San"},
+	} {
+		d, derr := dialectOf(driver)
+		if derr != nil {
+			t.Fatal(derr)
+		}
+		table := &Table{dialect: d, cfg: TableConfig{Table: "people", DSNFile: "dep.dsn"}}
+		got := table.fault(t.Context(), "reading", fmt.Errorf("wrapped: %w", err))
+		expectFault(t, got, connectors.FaultDefinition, "people")
+		if text := got.Error(); strings.Contains(text, "Zhang") || !strings.ContainsAny(text, "0123456789") {
+			t.Errorf("%s: %v", driver, got)
 		}
 	}
 }
