@@ -180,10 +180,10 @@ func (s *source) remember(err error) error {
 	if !errors.As(err, &f) {
 		return err
 	}
-	switch f.Code {
-	case connectors.FaultLogPurged:
+	switch {
+	case f.Code == connectors.FaultLogPurged:
 		s.anew = true
-	case connectors.FaultSchema:
+	case f.Code == connectors.FaultSchema:
 		s.anew = time.Since(s.begun.at) > patience || !slices.Equal(s.position.Columns, s.begun.columns)
 	}
 	return err
