@@ -53,6 +53,9 @@ func TestQueriesOfSQLServer(t *testing.T) {
 		"SELECT TOP (1) "+list+" WHERE t.[at] IS NOT NULL ORDER BY t.[at] DESC")
 	expectQuery(t, table, span{order: []int{2}, among: [][]string{{"it's"}, {"張"}}}, 2,
 		"SELECT TOP (2) "+list+" WHERE t.[name] IS NOT NULL AND ((t.[name] = @p1) OR (t.[name] = @p2)) ORDER BY t.[name]", "it's", "張")
+	expectQuery(t, table, span{order: []int{0}, ahead: true}, 1,
+		"SELECT TOP (1) "+list+" WHERE t.[at] IS NOT NULL AND t.[at] > CONVERT(datetime2(7), DATEADD(day, 1, SYSDATETIMEOFFSET())) ORDER BY t.[at]")
+	expectQuery(t, table, span{order: []int{3}, ahead: true}, 1, "SELECT TOP (1) "+list+" WHERE 1 = 0 ORDER BY t.[v]")
 	if got := sqlserverCatalogue("HR.Pe'ople"); !strings.Contains(got, "OBJECT_ID(N'[HR].[Pe''ople]')") {
 		t.Error(got)
 	}
@@ -76,6 +79,8 @@ func TestQueriesOfOracle(t *testing.T) {
 	expectQuery(t, table, span{order: []int{4}, from: []string{"2025-11-03 00:00:00.000000 +00:00"}}, 1,
 		`SELECT * FROM (SELECT `+list+` WHERE t."Z" IS NOT NULL AND t."Z" >= TO_TIMESTAMP_TZ(:1, 'YYYY-MM-DD HH24:MI:SS.FF TZH:TZM') ORDER BY t."Z") WHERE ROWNUM <= 1`,
 		"2025-11-03 00:00:00.000000 +00:00")
+	expectQuery(t, table, span{order: []int{0}, current: true}, 1,
+		`SELECT * FROM (SELECT `+list+` WHERE t."AT" IS NOT NULL AND t."AT" <= CAST(SYSTIMESTAMP + INTERVAL '1' DAY AS TIMESTAMP) ORDER BY t."AT") WHERE ROWNUM <= 1`)
 	if got := oracleCatalogue("HR.Pe'ople"); !strings.Contains(got, "owner = 'HR' AND table_name = 'Pe''ople'") {
 		t.Error(got)
 	}
