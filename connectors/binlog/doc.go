@@ -45,6 +45,7 @@
 // binlog_transaction_compression, compressed columns, UUID and INET columns
 // that are mapped. Rows of XA transactions are handed on when they are prepared;
 // a rollback has the table read again. GTIDs are not used: after a failover the
-// log counts as begun anew. A binlog file beyond 4 GiB cannot be asked for. MyISAM tables have no consistent snapshots: rows are
-// right in the end, but may appear in an older state for a moment.
+// log counts as begun anew. A binlog file beyond 4 GiB cannot be asked for. MyISAM
+// tables have no consistent snapshots: rows are right in the end, but may appear in
+// an older state for a moment.
 package binlog
