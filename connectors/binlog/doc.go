@@ -9,8 +9,8 @@
 //     changes of the next one were handed on, the instant of the last change, the
 //     columns as they were there, and the ranges still to be read from the table.
 //     From the same position the log gives the same rows, bytes, origins and instants.
-//   - The table is read in chunks beside the log, without a lock or a long
-//     transaction. A chunk knows up to which place of the log it has everything
+//   - The table is read in chunks beside the log, without a long transaction, and
+//     without a lock in MariaDB (for driver: mysql see Limits). A chunk knows up to which place of the log it has everything
 //     and nothing more (MariaDB: consistent snapshot and Binlog_snapshot_position;
 //     it is read again if that is before what was handed on). It is handed on when
 //     the log was handed on up to there, without the rows that the log had
@@ -27,20 +27,25 @@
 // Failure: there is no reconnecting here; the caller opens again. What the log
 // does not tell makes a [connectors.Batch] with Gap, and the table is read again
 // where rows may differ: TRUNCATE, DROP, statements logged as such, rows without
-// all columns, a rollback of what was logged. A binlog that was purged or begun
+// all columns, a rollback of what was logged, an ALTER that changes or loses rows,
+// what foreign keys pass on. A binlog that was purged or begun
 // anew, and rows that do not fit the columns known (several changes of columns
 // while it was not read, without binlog_row_metadata=FULL), are reported once;
-// the next Open starts anew at the end of the log, with Gap and all of the table.
+// the next Open starts anew at the end of the log, with Gap and all of the table;
+// rows that still do not fit are a fault that has this done once an hour at most.
 //
 // Limits: MySQL was not at hand; all tests run against MariaDB 10.11. Written
 // for MySQL and untested there: SHOW BINARY LOG STATUS, caching_sha2_password,
 // events of version 2. For MySQL (driver: mysql) chunks are read with LOCK IN
 // SHARE MODE, because only waiting for row locks shows what is in the binlog
-// and not finished yet; that path is tested on MariaDB, and a transaction that
-// stays open makes it wait and then fail as busy. Refused: JSON of MySQL,
+// and not finished yet: while a chunk is read, its rows are locked against
+// writers, and a transaction that stays open makes it wait up to 5 seconds and
+// then fail as busy. That path is tested on MariaDB. Refused: tables with hidden
+// columns (WITH SYSTEM VERSIONING, UNIQUE on long columns), JSON of MySQL,
 // binlog_transaction_compression, compressed columns, UUID and INET columns
 // that are mapped. Rows of XA transactions are handed on when they are prepared;
 // a rollback has the table read again. GTIDs are not used: after a failover the
-// log counts as begun anew. MyISAM tables have no consistent snapshots: rows are
-// right in the end, but may appear in an older state for a moment.
+// log counts as begun anew. A binlog file beyond 4 GiB cannot be asked for. MyISAM
+// tables have no consistent snapshots: rows are right in the end, but may appear in
+// an older state for a moment.
 package binlog

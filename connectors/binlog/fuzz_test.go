@@ -127,7 +127,7 @@ func FuzzEvent(f *testing.F) {
 }
 
 func FuzzStatement(f *testing.F) {
-	for _, seed := range []string{"TRUNCATE people", "/*!40000 ALTER TABLE `people` ADD x INT */", "-- x\nDROP TABLE a, people", "/*", "#", "ROLLBACK TO SAVEPOINT a", "XA ROLLBACK 'a'"} {
+	for _, seed := range []string{"TRUNCATE people", "/*!40000 ALTER TABLE `people` ADD x INT */", "-- x\nDROP TABLE a, people", "/*", "#", "ALTER TABLE `a` COMMENT 'it\\'s' DROP \"x\\", "ROLLBACK TO SAVEPOINT a", "XA ROLLBACK 'a'"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -137,6 +137,11 @@ func FuzzStatement(f *testing.F) {
 		}
 		if mentions(text, "people") && !strings.Contains(strings.ToLower(text), "people") {
 			t.Fatalf("%q does not mention it", text)
+		}
+		for _, word := range words(text) {
+			if word != "" && !strings.Contains(strings.ToUpper(text), word) {
+				t.Fatalf("%q has no word %q", text, word)
+			}
 		}
 	})
 }
@@ -153,7 +158,9 @@ func TestStatements(t *testing.T) {
 		{"ALTER TABLE people DROP PARTITION p0", true, true},
 		{"/*!40101 DROP TABLE a, `db`.`PEOPLE` */", true, true},
 		{"RENAME TABLE people TO old, new TO people", true, true},
-		{"CREATE INDEX i ON people (name)", true, true},
+		{"CREATE INDEX i ON people (name)", false, true},
+		{"CREATE OR REPLACE TABLE people (id INT)", true, true},
+		{"ALTER IGNORE TABLE people ADD UNIQUE (name)", true, true},
 		{"DROP DATABASE dep", true, true},
 		{"DROP DATABASE dep2", false, false},
 		{"GRANT SELECT ON people TO x", false, false},

@@ -67,7 +67,7 @@ const (
 
 // parsePosition reads what encode wrote, and nothing else.
 func parsePosition(text json.RawMessage) (position, error) {
-	foreign := fmt.Errorf("%w: %.100q is no position in a binlog", connectors.ErrPosition, text)
+	foreign := fmt.Errorf("%w: what was saved is no position in a binlog", connectors.ErrPosition) // it has keys of rows
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	var p position

@@ -412,6 +412,11 @@ func TestRefused(t *testing.T) {
 	if columns, err := construct(t, def).Columns(t.Context()); err != nil || len(columns) != 4 || columns[1].Name != "name" {
 		t.Errorf("Columns: %+v, %v", columns, err)
 	}
+	src := construct(t, def)
+	src.position.place = place{"binlog.000001", beyond}
+	if err := src.follow(t.Context()); code(t, err) != connectors.FaultBusy || !strings.Contains(err.Error(), "FLUSH BINARY LOGS") {
+		t.Errorf("beyond 4 GiB: %v", err)
+	}
 	def.Limits.Connections = 1
 	if _, err := New(def, nil); !errors.Is(err, connectors.ErrDefinition) {
 		t.Errorf("one connection: %v", err)

@@ -19,6 +19,8 @@ const (
 	openTimeout = 30 * time.Second
 	// longestWait bounds how long a Read waits for the first change.
 	longestWait = time.Second
+	// beyond is the first offset in a file that the server cannot be asked for.
+	beyond = 1 << 32
 	// lull is how long a batch that has rows waits for more.
 	lull = time.Millisecond
 )
@@ -156,8 +158,10 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) error {
 	case from == nil:
 		return s.begin(ctx, nil, columns)
 	case s.anew:
-		s.anew = false
-		return s.begin(ctx, from, columns)
+		if err = s.begin(ctx, from, columns); err == nil {
+			s.anew = false
+		}
+		return err
 	}
 	if err = s.lost(ctx, from, columns); err == nil {
 		s.position, s.skip = *from, from.Done
@@ -176,10 +180,10 @@ func (s *source) remember(err error) error {
 	if !errors.As(err, &f) {
 		return err
 	}
-	switch f.Code {
-	case connectors.FaultLogPurged:
+	switch {
+	case f.Code == connectors.FaultLogPurged:
 		s.anew = true
-	case connectors.FaultSchema:
+	case f.Code == connectors.FaultSchema:
 		s.anew = time.Since(s.begun.at) > patience || !slices.Equal(s.position.Columns, s.begun.columns)
 	}
 	return err
@@ -246,7 +250,7 @@ func (s *source) describe(ctx context.Context) ([]column, error) {
 
 // lost says why the log cannot be followed from a position; nil if it can, as far as is known.
 func (s *source) lost(ctx context.Context, from *position, columns []column) error {
-	if from.Offset >= 1<<32 {
+	if from.Offset >= beyond {
 		return connectors.Refused(connectors.FaultLogPurged, nil, "the binlog cannot be asked for what lies beyond 4 GiB in one file (%s)", from.place)
 	}
 	held, err := s.control.holds(ctx, s.limit(), from.place)
@@ -308,6 +312,10 @@ func (s *source) begin(ctx context.Context, before *position, columns []column) 
 
 // follow opens the stream of events at the position.
 func (s *source) follow(ctx context.Context) error {
+	if s.position.Offset >= beyond {
+		return connectors.Away(connectors.FaultBusy, nil,
+			"the binlog cannot be followed from %s, beyond 4 GiB in one file; wait for the server's next file, or run FLUSH BINARY LOGS", s.position.place)
+	}
 	conn, err := s.target.connect(ctx)
 	if err != nil {
 		return s.fault(ctx, "connecting", err)

@@ -411,14 +411,16 @@ func TestPausedReader(t *testing.T) {
 	src := opened(t, db.definition(t, "people", "id", "name"), nil)
 	readAll(t, src)
 	for id := range 20 {
-		db.run(t, "INSERT INTO people VALUES (?, REPEAT('x', 50000))", id)
+		db.run(t, "INSERT INTO people VALUES (?, REPEAT('x', 200000))", id) // more than is buffered
 	}
 	partly, rows := 0, 0
 	for rows < 20 {
-		if err := src.dump.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		_ = src.dump.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := src.dump.reader.Peek(1000); err != nil {
 			t.Fatal(err)
 		}
-		if src.dump.reader.Buffered() > 100 && !src.dump.buffered() {
+		_ = src.dump.conn.SetReadDeadline(time.Unix(1, 0))
+		if !src.dump.buffered() {
 			partly++
 		}
 		e, err := src.dump.next(t.Context(), 10*time.Second)

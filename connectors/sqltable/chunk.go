@@ -54,6 +54,9 @@ type span struct {
 	descending bool
 	// absent asks for the rows that no order reaches.
 	absent bool
+	// current leaves out rows whose first column lies more than a day ahead of the database's clock, ahead asks for
+	// those alone: as a cursor they would hide all that come later.
+	current, ahead bool
 }
 
 // read returns the first rows of a span, the texts of their order columns in
@@ -62,7 +65,7 @@ func (t *Table) read(ctx context.Context, s span, limit int) (rows []connectors.
 	for try := range 5 {
 		n := t.fitting(limit)
 		// One row more shows whether the batch ends between two that the order cannot tell apart.
-		onwards := !s.descending && !s.absent && s.among == nil
+		onwards := !s.descending && !s.absent && !s.ahead && s.among == nil
 		asked := n
 		if onwards {
 			asked++
@@ -143,7 +146,7 @@ func (t *Table) query(s span, n int) (statement, error) {
 		rest += t.orderBy(s)
 	}
 	q := statement{text: t.dialect.limited(rest, n), args: w.args}
-	if s.absent {
+	if s.absent || s.ahead {
 		q.limit = min(lookTime, t.cfg.Limits.QueryTime)
 	}
 	return q, nil
@@ -187,6 +190,17 @@ func (w *writer) conditions(s span) {
 		}
 		w.where = []string{"(" + strings.Join(absent, " OR ") + ")"}
 		return
+	}
+	if s.current || s.ahead {
+		tomorrow := w.t.dialect.tomorrow(w.t.rows.columns[s.order[0]])
+		switch {
+		case tomorrow != "" && s.current:
+			w.where = append(w.where, w.t.column(s.order[0])+" <= "+tomorrow)
+		case tomorrow != "":
+			w.where = append(w.where, w.t.column(s.order[0])+" > "+tomorrow)
+		case s.ahead:
+			w.where = append(w.where, "1 = 0")
+		}
 	}
 	lower, operator := s.from, ">="
 	if s.after != nil { // behind from already

@@ -47,6 +47,8 @@ type dialect interface {
 	present(quoted string) string
 	// unordered says why rows cannot be ordered by a column; empty if they can.
 	unordered(c column) string
+	// tomorrow is the database's own clock and a day, to be compared with a column; empty for what is no date or time.
+	tomorrow(c column) string
 	// compareRows says whether (a, b) > (1, 2) is understood.
 	compareRows() bool
 	// limited completes "SELECT " + rest so that it gives n rows.

@@ -3,8 +3,15 @@ package sqltable
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
+	mssql "github.com/microsoft/go-mssqldb"
+	"github.com/sijms/go-ora/v2/network"
+	driver "modernc.org/sqlite"
 
 	"github.com/onewindow/onewindow/connectors"
 )
@@ -36,7 +43,7 @@ func (t *Table) fault(ctx context.Context, doing string, err error) error {
 	case connectors.FaultColumn:
 		return connectors.Refused(code, err, "%s table %q failed: a column is not there, no longer, or of a type that cannot be used so", doing, table)
 	case connectors.FaultDefinition:
-		return connectors.Refused(code, err, "%s table %q failed: the database does not understand the query", doing, table)
+		return connectors.Refused(code, number(err), "%s table %q failed: the database does not understand the query", doing, table)
 	case connectors.FaultTooLarge:
 		return connectors.Refused(code, err, "a row of table %q is longer than %d MiB; leave its longest column out of the mapping", table, maxMessage>>20)
 	case connectors.FaultBroken:
@@ -49,6 +56,28 @@ func (t *Table) fault(ctx context.Context, doing string, err error) error {
 	default:
 		return connectors.Away(connectors.FaultUnreachable, err, "%s table %q: the database of dsn_file %q does not answer", doing, table, file)
 	}
+}
+
+// number is all that is told of an error whose text may have values of rows in it.
+func number(err error) error {
+	var pg *pgconn.PgError
+	var my *mysql.MySQLError
+	var lite *driver.Error
+	var ms mssql.Error
+	var ora *network.OracleError
+	switch {
+	case errors.As(err, &pg):
+		return errors.New("SQLSTATE " + pg.Code)
+	case errors.As(err, &my):
+		return fmt.Errorf("error %d", my.Number)
+	case errors.As(err, &lite):
+		return fmt.Errorf("error %d", lite.Code())
+	case errors.As(err, &ms):
+		return fmt.Errorf("error %d", ms.Number)
+	case errors.As(err, &ora):
+		return fmt.Errorf("ORA-%05d", ora.ErrCode)
+	}
+	return nil
 }
 
 func (t *Table) orderNames() []string {

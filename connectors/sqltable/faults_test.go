@@ -91,7 +91,7 @@ func TestFaultsOfOpening(t *testing.T) {
 		def := db.definition("id", "absent")
 		def.SQL.Cursor = "weight"
 		err := made(t, def).Scan(t.Context(), connectors.KeyRange{}, nil)
-		for _, part := range []string{"absent", "weight"} {
+		for _, part := range []string{"absent", "weight", "exactly"} {
 			if err == nil || !strings.Contains(err.Error(), part) {
 				t.Errorf("all faults at once: %v; want %q in it", err, part)
 			}

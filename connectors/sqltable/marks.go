@@ -57,7 +57,7 @@ func (s *source) observe(ctx context.Context) (until []string, wait bool, err er
 	forDelay := delay > 0 && (len(s.heads) == 0 || now.Sub(s.heads[len(s.heads)-1].Time) >= delay/4)
 	forMarks := overlap > 0 && (len(p.Marks) == 0 || now.Sub(p.Marks[len(p.Marks)-1].Time) >= overlap/8)
 	if forDelay || forMarks {
-		rows, last, err := s.table.read(ctx, span{order: s.order[:1], descending: true}, 1)
+		rows, last, err := s.table.read(ctx, span{order: s.order[:1], descending: true, current: true}, 1)
 		if err != nil {
 			return nil, false, err
 		}
@@ -127,7 +127,7 @@ func (p *position) addMark(m mark, overlap time.Duration) {
 // were not handed on as they are now. There is no pass any more when it is through.
 func (s *source) overlap(ctx context.Context) ([]connectors.Row, error) {
 	at := *s.position.Pass
-	rows, last, err := s.table.read(ctx, span{order: s.order, from: at.From, after: at.After, to: at.Until}, s.def.Batch)
+	rows, last, err := s.table.read(ctx, span{order: s.order, from: at.From, after: at.After, to: at.Until, current: true}, s.def.Batch)
 	if err != nil {
 		return nil, err
 	}

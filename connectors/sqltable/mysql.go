@@ -149,6 +149,13 @@ func (d mysqlDialect) value(c column, text string, _ int) (string, any, error) {
 	return "_" + c.charset + " X'" + hex.EncodeToString(cell) + "'", nil, nil
 }
 
+func (mysqlDialect) tomorrow(c column) string {
+	if c.kind == "date" || c.kind == "datetime" || c.kind == "timestamp" {
+		return "NOW() + INTERVAL 1 DAY"
+	}
+	return ""
+}
+
 func (mysqlDialect) unordered(c column) string {
 	switch c.kind {
 	case "float", "double":

@@ -92,6 +92,18 @@ func (oracle) value(c column, text string, n int) (string, any, error) {
 	return placeholder, text, nil
 }
 
+func (oracle) tomorrow(c column) string {
+	switch kind := c.kind; {
+	case kind == "date":
+		return "SYSDATE + 1"
+	case strings.HasPrefix(kind, "timestamp") && !strings.HasSuffix(kind, "time zone"):
+		return "CAST(SYSTIMESTAMP + INTERVAL '1' DAY AS TIMESTAMP)"
+	case strings.HasPrefix(kind, "timestamp"):
+		return "SYSTIMESTAMP + INTERVAL '1' DAY"
+	}
+	return ""
+}
+
 func (oracle) unordered(c column) string {
 	switch c.kind {
 	case "binary_float", "binary_double":

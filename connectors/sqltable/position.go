@@ -57,7 +57,7 @@ func parsePosition(saved json.RawMessage, order, key int) (position, error) {
 	if saved == nil {
 		return p, nil
 	}
-	foreign := fmt.Errorf("%w: %.200q is no position in a table", connectors.ErrPosition, saved)
+	foreign := fmt.Errorf("%w: what was saved is no position in a table", connectors.ErrPosition) // it has keys of rows
 	if err := strict(saved, &p); err != nil {
 		var old former
 		if strict(saved, &old) != nil {

@@ -72,6 +72,13 @@ func (d postgres) value(c column, text string, _ int) (string, any, error) {
 	return quoteText(string(cell)), nil, nil
 }
 
+func (postgres) tomorrow(c column) string {
+	if c.kind == "date" || strings.HasPrefix(c.kind, "timestamp") {
+		return "pg_catalog.now() + interval '1 day'"
+	}
+	return ""
+}
+
 func (postgres) unordered(c column) string {
 	switch c.kind {
 	case "real", "double precision":

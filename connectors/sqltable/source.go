@@ -30,13 +30,13 @@ type source struct {
 	turn int
 	// roundOver says that a round through the whole table ended, which the caller has not been told yet.
 	roundOver bool
-	// looked is when rows without cursor or key were looked for since Open, absent says that there are some.
-	looked time.Time
-	absent bool
+	// looked is when rows that the order cannot reach were looked for since Open, unreached is the fault if there are some.
+	looked    time.Time
+	unreached error
 }
 
 const (
-	// lookTime is how long looking for rows without cursor or key may take, which may have no index.
+	// lookTime is how long looking for rows that the order cannot reach may take, which may have no index.
 	lookTime = 5 * time.Second
 	// lookEvery is how often they are looked for; rows may lose their cursor at any time.
 	lookEvery = time.Hour
@@ -85,7 +85,7 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) error {
 		return err
 	}
 	s.table, s.order, s.position = table, table.order, at
-	s.heads, s.seen, s.turn, s.roundOver, s.looked, s.absent = nil, memory{}, 0, false, time.Time{}, false
+	s.heads, s.seen, s.turn, s.roundOver, s.looked, s.unreached = nil, memory{}, 0, false, time.Time{}, nil
 	s.beginMarks(s.now())
 	return nil
 }
@@ -138,7 +138,8 @@ func (s *source) live(ctx context.Context, until []string) (rows []connectors.Ro
 	if s.roundOver {
 		return nil, false, nil
 	}
-	rows, last, err := s.table.read(ctx, span{order: s.order, after: s.position.At, to: until}, s.def.Batch)
+	current := s.cfg.Mode != connectors.Bulk
+	rows, last, err := s.table.read(ctx, span{order: s.order, after: s.position.At, to: until, current: current}, s.def.Batch)
 	if err != nil {
 		return nil, false, err
 	}
@@ -170,12 +171,12 @@ func (s *source) batch(rows []connectors.Row, err error) (connectors.Batch, erro
 
 // caughtUp is ErrCaughtUp, unless there are rows that the order cannot reach.
 func (s *source) caughtUp(ctx context.Context) error {
-	if now := s.now(); s.absent || s.looked.IsZero() || now.Sub(s.looked) >= lookEvery {
-		rows, _, err := s.table.read(ctx, span{order: s.order, absent: true}, 1)
+	if now := s.now(); s.unreached != nil || s.looked.IsZero() || now.Sub(s.looked) >= lookEvery {
+		unreached, err := s.look(ctx)
 		var f *connectors.Fault
 		switch {
 		case err == nil:
-			s.looked, s.absent = now, len(rows) > 0
+			s.looked, s.unreached = now, unreached
 		case errors.As(err, &f) && f.Code == connectors.FaultSlow:
 			s.looked = now
 			s.log.WarnContext(ctx, "not known whether rows lack cursor or key: looking for them took too long", slog.String("table", s.cfg.Table))
@@ -183,12 +184,35 @@ func (s *source) caughtUp(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.absent {
-		return connectors.Refused(connectors.FaultKeyless, nil,
-			"table %q has rows without %s, which cannot be read; fill these columns and declare them NOT NULL",
-			s.cfg.Table, strings.Join(s.cfg.Order(), " or "))
+	if s.unreached != nil {
+		return s.unreached
 	}
 	return connectors.ErrCaughtUp
+}
+
+// look looks for rows that the order cannot reach, or must not.
+func (s *source) look(ctx context.Context) (unreached, err error) {
+	var faults []error
+	rows, _, err := s.table.read(ctx, span{order: s.order, absent: true}, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) > 0 {
+		faults = append(faults, connectors.Refused(connectors.FaultKeyless, nil,
+			"table %q has rows without %s, which cannot be read; fill these columns and declare them NOT NULL",
+			s.cfg.Table, strings.Join(s.cfg.Order(), " or ")))
+	}
+	if s.cfg.Mode != connectors.Bulk {
+		if rows, _, err = s.table.read(ctx, span{order: s.order[:1], ahead: true}, 1); err != nil {
+			return nil, err
+		}
+		if len(rows) > 0 {
+			faults = append(faults, connectors.Refused(connectors.FaultColumn, nil,
+				"column %q of table %q has values that lie more than a day ahead of the database's clock; these rows are not read, "+
+					"because all that come later would be missed; correct them, or choose another cursor", s.cfg.Cursor, s.cfg.Table))
+		}
+	}
+	return errors.Join(faults...), nil
 }
 
 // Reread queues a range of the key.

@@ -449,3 +449,45 @@ func TestAmbiguousOrder(t *testing.T) {
 		}
 	})
 }
+
+// TestCursorAheadOfTime has rows whose cursor stands for "never": they hide nothing and are reported.
+func TestCursorAheadOfTime(t *testing.T) {
+	servers(t, func(t *testing.T, db department) {
+		for _, kind := range map[string][]string{"postgres": {"TIMESTAMP", "TIMESTAMPTZ", "DATE"}, "mariadb": {"DATETIME", "DATE", "TIMESTAMP NULL"}}[db.driver] {
+			never := "9999-12-31"
+			switch {
+			case db.driver == "postgres":
+				never = "infinity"
+			case strings.HasPrefix(kind, "TIMESTAMP"):
+				never = "2037-12-31"
+			}
+			db.run(t, `DROP TABLE IF EXISTS people`)
+			db.run(t, `CREATE TABLE people (id INTEGER PRIMARY KEY, name VARCHAR(40), updated_at `+kind+`)`)
+			db.run(t, `INSERT INTO people VALUES (1, 'x', '2025-11-03'), (2, 'never', '`+never+`'), (3, 'today', CURRENT_TIMESTAMP)`)
+			def := db.definition()
+			def.SQL.Overlap, def.SQL.Delay = time.Minute, time.Second
+			src, clock := made(t, def), time.Now()
+			src.now = func() time.Time { clock = clock.Add(time.Second); return clock }
+			if err := src.Open(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			read := func() (keys []string) {
+				t.Helper()
+				for {
+					batch, err := src.Read(t.Context())
+					if err != nil && !errors.Is(err, connectors.ErrCaughtUp) {
+						expectFault(t, err, connectors.FaultColumn, "updated_at", "people", "ahead")
+						return keys
+					}
+					for _, row := range batch.Rows {
+						keys = append(keys, row.Key[0])
+					}
+				}
+			}
+			expectKeys(t, kind+": before", read(), "1", "3")
+			db.run(t, `INSERT INTO people VALUES (4, 'later', CURRENT_TIMESTAMP)`)
+			clock = clock.Add(time.Minute)
+			expectKeys(t, kind+": behind it", read(), "4")
+		}
+	})
+}

@@ -100,6 +100,9 @@ func (d sqlite) value(c column, text string, _ int) (string, any, error) {
 	return quoteText(string(cell)), nil, nil
 }
 
+// tomorrow is not known: times are texts or numbers of any form.
+func (sqlite) tomorrow(column) string { return "" }
+
 // unordered follows the rules by which SQLite finds the affinity of a declared type.
 func (sqlite) unordered(c column) string {
 	has := func(parts ...string) bool {

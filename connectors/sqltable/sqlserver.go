@@ -79,6 +79,14 @@ func (sqlserver) value(c column, text string, n int) (string, any, error) {
 	return placeholder, text, nil
 }
 
+func (sqlserver) tomorrow(c column) string {
+	switch c.kind {
+	case "date", "datetime", "datetime2", "smalldatetime", "datetimeoffset":
+		return "CONVERT(" + c.Type + ", DATEADD(day, 1, SYSDATETIMEOFFSET()))"
+	}
+	return ""
+}
+
 func (sqlserver) unordered(c column) string {
 	switch c.kind {
 	case "float", "real":

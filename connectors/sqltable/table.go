@@ -18,6 +18,8 @@ import (
 
 const (
 	connectTimeout = 15 * time.Second
+	// idleTime is how long a connection that is not used is kept: firewalls and servers drop them without a word.
+	idleTime = time.Minute
 	// defaultQueryTime bounds queries of definitions that say nothing.
 	defaultQueryTime = time.Minute
 	// grace is how much longer we wait than the database was told to take: its own message is the better one.
@@ -55,6 +57,7 @@ type Table struct {
 	dialect dialect
 	dsn     string
 	engine  engine // nil when not connected
+	used    time.Time
 	columns []column
 	// selected are the columns of every query: cfg.Columns, then the key and what else orders rows.
 	selected []string
@@ -183,6 +186,9 @@ func (t *Table) drop() {
 }
 
 func (t *Table) connect(ctx context.Context) error {
+	if t.engine != nil && time.Since(t.used) > idleTime {
+		t.drop()
+	}
 	if t.engine != nil {
 		return nil
 	}
@@ -193,6 +199,7 @@ func (t *Table) connect(ctx context.Context) error {
 		t.engine = nil
 		return t.fault(ctx, "connecting to", err)
 	}
+	t.used = time.Now()
 	return nil
 }
 
@@ -240,12 +247,16 @@ func (t *Table) prepare(_ context.Context, columns []column) error {
 			missing = append(missing, name)
 		}
 	}
-	if len(missing) > 0 {
-		return connectors.Refused(connectors.FaultColumn, nil, "table %q has no column %s; it has %s", t.cfg.Table, listed(missing), listed(names))
-	}
 	var faults []error
+	if len(missing) > 0 {
+		faults = append(faults, connectors.Refused(connectors.FaultColumn, nil, "table %q has no column %s; it has %s", t.cfg.Table, listed(missing), listed(names)))
+	}
 	for _, i := range t.order {
-		c := columns[slices.Index(names, t.selected[i])]
+		at := slices.Index(names, t.selected[i])
+		if at < 0 {
+			continue
+		}
+		c := columns[at]
 		if why := t.dialect.unordered(c); why != "" {
 			faults = append(faults, connectors.Refused(connectors.FaultColumn, nil,
 				"column %q of table %q is of type %s, %s; use a timestamp, an integer or a text as cursor and key", c.Name, t.cfg.Table, c.Type, why))
@@ -253,7 +264,11 @@ func (t *Table) prepare(_ context.Context, columns []column) error {
 	}
 	rows := newRowMaker(t.cfg, t.selected, t.order)
 	for i, name := range t.selected {
-		c := columns[slices.Index(names, name)]
+		at := slices.Index(names, name)
+		if at < 0 {
+			continue
+		}
+		c := columns[at]
 		c.override = t.cfg.Charset
 		var err error
 		if rows.coding[i], err = t.dialect.text(c); err != nil {
@@ -299,6 +314,7 @@ func (t *Table) run(ctx context.Context, doing string, query statement, yield fu
 	limited, cancel := context.WithTimeout(ctx, cmp.Or(query.limit, t.cfg.Limits.QueryTime)+grace)
 	defer cancel()
 	columns, err := t.engine.read(limited, query, yield)
+	t.used = time.Now()
 	if err != nil {
 		t.drop()
 		return t.fault(ctx, doing, err)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onewindow/onewindow/connectors"
 )
@@ -47,6 +48,24 @@ func TestChunkCompositeKey(t *testing.T) {
 		}
 		if columns := table.Columns(); len(columns) != 3 || columns[1].Name != "no" || columns[2].Nullable == columns[1].Nullable {
 			t.Errorf("columns %+v", columns)
+		}
+	})
+}
+
+// TestIdleConnection makes a new connection when the last one was not used for long.
+func TestIdleConnection(t *testing.T) {
+	departments(t, func(t *testing.T, db department) {
+		db.people(t, "INTEGER")
+		db.run(t, `INSERT INTO people VALUES (1, 'x', '2025-11-03 08:00:00', NULL)`)
+		table := db.table(t, TableConfig{Table: "people", Key: []string{"id"}, Columns: []string{"id"}})
+		for _, idle := range []bool{false, true} {
+			before := table.engine
+			if idle {
+				table.used = time.Now().Add(-2 * idleTime)
+			}
+			if rows := all(t, table, connectors.KeyRange{}, 10); len(rows) != 1 || (table.engine != before) != idle {
+				t.Errorf("idle %v: %d rows, another connection: %v", idle, len(rows), table.engine != before)
+			}
 		}
 	})
 }

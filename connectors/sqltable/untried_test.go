@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
 	mssql "github.com/microsoft/go-mssqldb"
 	"github.com/sijms/go-ora/v2/network"
 
@@ -51,6 +53,9 @@ func TestQueriesOfSQLServer(t *testing.T) {
 		"SELECT TOP (1) "+list+" WHERE t.[at] IS NOT NULL ORDER BY t.[at] DESC")
 	expectQuery(t, table, span{order: []int{2}, among: [][]string{{"it's"}, {"張"}}}, 2,
 		"SELECT TOP (2) "+list+" WHERE t.[name] IS NOT NULL AND ((t.[name] = @p1) OR (t.[name] = @p2)) ORDER BY t.[name]", "it's", "張")
+	expectQuery(t, table, span{order: []int{0}, ahead: true}, 1,
+		"SELECT TOP (1) "+list+" WHERE t.[at] IS NOT NULL AND t.[at] > CONVERT(datetime2(7), DATEADD(day, 1, SYSDATETIMEOFFSET())) ORDER BY t.[at]")
+	expectQuery(t, table, span{order: []int{3}, ahead: true}, 1, "SELECT TOP (1) "+list+" WHERE 1 = 0 ORDER BY t.[v]")
 	if got := sqlserverCatalogue("HR.Pe'ople"); !strings.Contains(got, "OBJECT_ID(N'[HR].[Pe''ople]')") {
 		t.Error(got)
 	}
@@ -74,6 +79,8 @@ func TestQueriesOfOracle(t *testing.T) {
 	expectQuery(t, table, span{order: []int{4}, from: []string{"2025-11-03 00:00:00.000000 +00:00"}}, 1,
 		`SELECT * FROM (SELECT `+list+` WHERE t."Z" IS NOT NULL AND t."Z" >= TO_TIMESTAMP_TZ(:1, 'YYYY-MM-DD HH24:MI:SS.FF TZH:TZM') ORDER BY t."Z") WHERE ROWNUM <= 1`,
 		"2025-11-03 00:00:00.000000 +00:00")
+	expectQuery(t, table, span{order: []int{0}, current: true}, 1,
+		`SELECT * FROM (SELECT `+list+` WHERE t."AT" IS NOT NULL AND t."AT" <= CAST(SYSTIMESTAMP + INTERVAL '1' DAY AS TIMESTAMP) ORDER BY t."AT") WHERE ROWNUM <= 1`)
 	if got := oracleCatalogue("HR.Pe'ople"); !strings.Contains(got, "owner = 'HR' AND table_name = 'Pe''ople'") {
 		t.Error(got)
 	}
@@ -147,6 +154,27 @@ func TestFaultsOfUntriedDrivers(t *testing.T) {
 		})
 		if expectFault(t, err, test.want, "dsn"); strings.Contains(err.Error(), "s3cr3t") {
 			t.Error(err)
+		}
+	}
+}
+
+// TestNumbersOfErrors has errors whose texts have values of rows, of which only the number is told.
+func TestNumbersOfErrors(t *testing.T) {
+	for driver, err := range map[string]error{
+		"postgres":  &pgconn.PgError{Code: "22P02", Message: `invalid input syntax for type integer: "Zhang San"`},
+		"mysql":     &mysql.MySQLError{Number: 1292, Message: "Incorrect datetime value: 'Zhang San'"},
+		"sqlserver": mssql.Error{Number: 245, Message: "Conversion failed when converting the nvarchar value 'Zhang San'"},
+		"oracle":    &network.OracleError{ErrCode: 1722, ErrMsg: "invalid number Zhang San"},
+	} {
+		d, derr := dialectOf(driver)
+		if derr != nil {
+			t.Fatal(derr)
+		}
+		table := &Table{dialect: d, cfg: TableConfig{Table: "people", DSNFile: "dep.dsn"}}
+		got := table.fault(t.Context(), "reading", fmt.Errorf("wrapped: %w", err))
+		expectFault(t, got, connectors.FaultDefinition, "people")
+		if text := got.Error(); strings.Contains(text, "Zhang") || !strings.ContainsAny(text, "0123456789") {
+			t.Errorf("%s: %v", driver, got)
 		}
 	}
 }
