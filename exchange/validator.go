@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
@@ -79,14 +80,20 @@ func (v *validator) check(payload []byte) *Rejection {
 	return v.checkFully(payload)
 }
 
-// checkFully is check by the compiled schema.
+// checkFully is check by the compiled schema. The library replaces what is no character, which changes the text.
 func (v *validator) checkFully(payload []byte) *Rejection {
+	if !utf8.Valid(payload) {
+		return &Rejection{Rule: RuleEncoding, Detail: "the payload holds bytes that are not UTF-8"}
+	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(payload))
 	if err != nil {
 		return &Rejection{Rule: RuleMalformed, Detail: "the payload is not one JSON object"}
 	}
 	if _, ok := value.(map[string]any); !ok {
 		return &Rejection{Rule: RuleMalformed, Detail: "the payload is not a JSON object"}
+	}
+	if halfCharacter(payload) {
+		return &Rejection{Rule: RuleEncoding, Detail: `the payload escapes half of a character, such as "\ud83d" alone`}
 	}
 	err = v.schema.Validate(value)
 	if err == nil {

@@ -119,6 +119,22 @@ func TestFlatAgreesWithTheSchema(t *testing.T) {
 	}
 }
 
+// TestEncoding rejects what is no character, which JSON libraries replace without a word.
+func TestEncoding(t *testing.T) {
+	v := validatorOf(t, `{"type":"object","properties":{"a":{"type":"string"}}}`)
+	for payload, rule := range map[string]string{
+		"{\"a\":\"\xc4\xe3\"}": RuleEncoding, "{\"\xff\":1}": RuleEncoding, "{\"b\":[\"\xed\xa0\x80\"]}": RuleEncoding,
+		`{"a":"\ud83d"}`: RuleEncoding, `{"a":"\ude00\ud83d"}`: RuleEncoding, `{"b":{"\udc00":1}}`: RuleEncoding, `{"a":"\\\ud83d\n"}`: RuleEncoding,
+		`{"a":"\ud83d\ude00"}`: "", `{"a":"\\ud83d"}`: "", `{"a":"\u5f20\ufffd"}`: "", `{"a":"张\""}`: "",
+		`{"a":"\ud83d"`: RuleMalformed,
+	} {
+		got := v.check([]byte(payload))
+		if rule == "" && got != nil || rule != "" && (got == nil || got.Rule != rule) {
+			t.Errorf("%q: %+v; want %q", payload, got, rule)
+		}
+	}
+}
+
 // TestFlatTakesWhatIsUsual: the fast way would be of no use if payloads went past it.
 func TestFlatTakesWhatIsUsual(t *testing.T) {
 	v := validatorOf(t, fmt.Sprintf(everyRule, `,"additionalProperties":true`))

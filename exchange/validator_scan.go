@@ -1,9 +1,12 @@
 package exchange
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -53,6 +56,39 @@ func (s scannedText) runes() int {
 		}
 	}
 	return n
+}
+
+// halfCharacter says whether JSON text escapes one half of a surrogate pair without the other.
+func halfCharacter(text []byte) bool {
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 {
+			return false
+		}
+		text = text[i:]
+		switch r := escapedUnit(text); {
+		case r < 0:
+			text = text[min(2, len(text)):]
+		case !utf16.IsSurrogate(r):
+			text = text[6:]
+		case utf16.DecodeRune(r, escapedUnit(text[6:])) != utf8.RuneError:
+			text = text[12:]
+		default:
+			return true
+		}
+	}
+}
+
+// escapedUnit is the UTF-16 unit of \uXXXX at the front of text, or -1.
+func escapedUnit(text []byte) rune {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return -1
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(n)
 }
 
 // decimal is a number without exponent.

@@ -35,6 +35,23 @@ const (
 // Names lists the charsets.
 func Names() []string { return []string{UTF8, GBK, GB18030, Big5, Latin1} }
 
+// OfLabel returns the charset that other systems call by a label, in XML declarations or media types.
+func OfLabel(label string) (name string, known bool) {
+	switch strings.ToLower(label) {
+	case "utf-8", "utf8", "us-ascii", "ascii":
+		return UTF8, true
+	case "gb2312", "gbk", "cp936", "ms936", "windows-936", "x-gbk":
+		return GBK, true
+	case "gb18030", "gb-18030":
+		return GB18030, true
+	case "big5", "big5-hkscs", "cp950":
+		return Big5, true
+	case "iso-8859-1", "latin1", "windows-1252":
+		return Latin1, true
+	}
+	return "", false
+}
+
 // Decoder decodes text to UTF-8. It is used by one goroutine.
 type Decoder struct {
 	name    string

@@ -71,6 +71,15 @@ func openDBF(ctx context.Context, in io.ReaderAt, size int64, r *reading) (*dbf,
 	if size < start+d.records*int64(width) {
 		return nil, short("its header promises %d records, but the file ends in the middle", d.records)
 	}
+	if end := start + d.records*int64(width); size >= end+int64(width) {
+		var mark [1]byte
+		if _, err := in.ReadAt(mark[:], end); err != nil {
+			return nil, err
+		}
+		if mark[0] != ctrlZ {
+			return nil, short("its header tells of %d records, but more follow", d.records)
+		}
+	}
 	var err error
 	if d.charset, err = charset.New(dbfCharset(head[29], r.cfg.Charset)); err != nil {
 		return nil, broken("%s", err)

@@ -26,6 +26,7 @@ const (
 	ratioFrom       = 16 << 20 // in parts of this size and more
 	maxSharedBytes  = 48 << 20
 	maxSharedTexts  = 4_000_000
+	maxNames        = 1 << 20 // bytes of the names of sheets, and of parts that relate to each other
 	maxStyles       = 65_536
 	maxExcelColumns = 16_384
 )
@@ -99,7 +100,15 @@ func checkArchive(in *medium, size int64) error {
 		return short("the directory at the end of the archive is missing")
 	}
 	end, at := tail[i:], size-int64(len(tail)-i)
+	records := binary.LittleEndian.Uint16(end[10:])
 	length, offset := int64(binary.LittleEndian.Uint32(end[12:])), int64(binary.LittleEndian.Uint32(end[16:]))
+	locator := make([]byte, min(20, at))
+	if _, err := in.ReadAt(locator, at-int64(len(locator))); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if records == 0xffff || length == 0xffff || offset == 0xffffffff || bytes.HasPrefix(locator, []byte("PK\x06\x07")) { // where the directory is would be said elsewhere
+		return tooLarge("it is an archive of the kind for more than 4 GB or 65,534 parts (ZIP64)")
+	}
 	if length > maxDirectory || size-(at-length) > maxDirectory+1<<17 || size-offset > maxDirectory+1<<17 {
 		return tooLarge("the directory of the archive is larger than %d bytes", maxDirectory)
 	}
@@ -171,9 +180,10 @@ func attribute(e xml.StartElement, name string) string {
 // relations returns the targets of a part by their ids, and the one whose type ends with kind.
 func (w *workbook) relations(of, kind string) (targets map[string]string, first string, err error) {
 	targets = map[string]string{}
+	size := 0
 	dir, name := path.Split(of)
 	err = w.each(dir+"_rels/"+name+".rels", func(_ *markup, e xml.StartElement) error {
-		if e.Name.Local != "Relationship" || len(targets) > maxParts {
+		if e.Name.Local != "Relationship" {
 			return nil
 		}
 		target := attribute(e, "Target")
@@ -183,6 +193,9 @@ func (w *workbook) relations(of, kind string) (targets map[string]string, first 
 			target = path.Join(dir, target)
 		}
 		targets[attribute(e, "Id")] = target
+		if size += len(target) + len(attribute(e, "Id")); size > maxNames || len(targets) > maxParts {
+			return tooLarge("its part %.100q relates to more than %d others", of, maxParts)
+		}
 		if strings.HasSuffix(attribute(e, "Type"), "/"+kind) && first == "" {
 			first = target
 		}
@@ -201,6 +214,7 @@ func (w *workbook) readWorkbook(sheet string) error {
 		return broken("it is a zip archive, but no Excel file (.xlsx)")
 	}
 	var names []string
+	size := 0
 	id, found := "", false
 	err = w.each(book, func(_ *markup, e xml.StartElement) error {
 		switch e.Name.Local {
@@ -210,6 +224,9 @@ func (w *workbook) readWorkbook(sheet string) error {
 			name := attribute(e, "name")
 			if names = append(names, name); !found && (sheet == "" || name == sheet) {
 				id, found = attribute(e, "id"), true
+			}
+			if size += len(name); size > maxNames || len(names) > maxParts {
+				return tooLarge("it has more than %d sheets", maxParts)
 			}
 		}
 		return nil

@@ -26,8 +26,13 @@ func builtInFormat(id int) dateFormat {
 // parseDateFormat reads a format such as yyyy"年"m"月"d"日" h:mm. Durations ([h]:mm) are not dates.
 func parseDateFormat(code string) (f dateFormat) {
 	code, _, _ = strings.Cut(code, ";")
-	if strings.EqualFold(code, "general") {
-		return f
+	const general = "general" // means any number; its letters mean nothing, whatever stands around it
+	for i := 0; i+len(general) <= len(code); {
+		if strings.EqualFold(code[i:i+len(general)], general) {
+			code = code[:i] + code[i+len(general):]
+		} else {
+			i++
+		}
 	}
 	minutes := false // an m may be a month or a minute
 	for i := 0; i < len(code); i++ {

@@ -86,6 +86,10 @@ func brokenFiles(t *testing.T) map[string]struct {
 		"text as DBF":            {connectors.FormatDBF, strings.Repeat("id,name\n", 20), connectors.FaultBroken, "does not begin like"},
 		"dBase 7":                {connectors.FormatDBF, "\x04" + strings.Repeat("\x00", 100), connectors.FaultBroken, "dBase 7"},
 		"half a DBF":             {connectors.FormatDBF, dbfOf(0, []string{"id,C,5"}, " 12345", " 67890")[:75], connectors.FaultIncomplete, "promises 2 records"},
+		"stale count of a DBF":   {connectors.FormatDBF, strings.Replace(dbfOf(0, []string{"id,C,5"}, " 12345", " 67890"), "\x02\x00\x00\x00\x41", "\x01\x00\x00\x00\x41", 1), connectors.FaultIncomplete, "more follow"},
+		"ZIP64":                  {connectors.FormatExcel, zip64(excelOf(sheet)), connectors.FaultTooLarge, "ZIP64"},
+		"many sheets":            {connectors.FormatExcel, excelOf(sheet, "xl/workbook.xml", "<workbook><sheets>"+strings.Repeat("<sheet name='x'/>", maxParts+1)+"</sheets></workbook>"), connectors.FaultTooLarge, "sheets"},
+		"long relations":         {connectors.FormatExcel, excelOf(sheet, "_rels/.rels", "<Relationships>"+strings.Repeat("<Relationship Id='a' Target='"+strings.Repeat("t", 300_000)+"'/>", 4)+"</Relationships>"), connectors.FaultTooLarge, "relates to"},
 		"DBF with a wrong width": {connectors.FormatDBF, strings.Replace(dbfOf(0, []string{"id,C,5"}, " 12345"), "\x41\x00\x06\x00", "\x41\x00\x05\x00", 1), connectors.FaultBroken, "bytes together"},
 		"entities":               {connectors.FormatXML, entities, connectors.FaultForbidden, "DOCTYPE"},
 		"an unknown entity":      {connectors.FormatXML, "<r><row><id>&nbsp;</id></row></r>", connectors.FaultForbidden, "entity"},
@@ -98,6 +102,12 @@ func brokenFiles(t *testing.T) map[string]struct {
 		"XML in EBCDIC":          {connectors.FormatXML, `<?xml version="1.0" encoding="ebcdic"?><r/>`, connectors.FaultBroken, "ebcdic"},
 		"web page as XML":        {connectors.FormatXML, "<!doctype html><html></html>", connectors.FaultBroken, "HTML"},
 	}
+}
+
+// zip64 makes the end of an archive say that the number of its parts stands elsewhere.
+func zip64(archive string) string {
+	end := strings.LastIndex(archive, "PK\x05\x06")
+	return archive[:end+8] + "\xff\xff\xff\xff" + archive[end+12:]
 }
 
 func zipOf(t *testing.T, method uint16, name, text string) string {

@@ -83,10 +83,10 @@ func TestJSONLines(t *testing.T) {
 	rows := drain(t, opened(t, columnsOf(dir, connectors.FormatJSONL, "id", "name", "more"), nil, nil))
 	expectRows(
 		t, rows,
-		"1 123456789012345678901234567890.10|张\n三|{\"a\":[1, 2]}", "2 true|NULL|NULL", "4 "+exchange.RuleMalformed+" : something stands behind",
-		"5 "+exchange.RuleMalformed+" : the line is not a JSON object", "6 "+exchange.RuleMalformed+` id: the line has the member "id" twice`,
-		"7 "+exchange.RuleEncoding+" id: a text holds half a character", "8 😀|NULL|NULL", "9 "+exchange.RuleEncoding, "10 1e400|NULL|NULL",
-		"11 "+exchange.RuleMalformed+" : the line is longer than", "12 "+exchange.RuleMalformed+" : the object does not end", "13 after|NULL|NULL",
+		"1 123456789012345678901234567890.10|张\n三|{\"a\":[1, 2]}", "2 true|NULL|NULL", "4 "+exchange.RuleMalformed+" : the row is not a JSON object",
+		"5 "+exchange.RuleMalformed+" : the row is not a JSON object", "6 "+exchange.RuleMalformed+` id: the row has the member "id" twice`,
+		"7 "+exchange.RuleEncoding+" id: the member \"id\" holds half a character", "8 😀|NULL|NULL", "9 "+exchange.RuleEncoding, "10 1e400|NULL|NULL",
+		"11 "+exchange.RuleMalformed+" : the line is longer than", "12 "+exchange.RuleMalformed+" : the row is not a JSON object", "13 after|NULL|NULL",
 	)
 	if len(rows[9].Raw) != connectors.RowHead {
 		t.Errorf("of a line that is too long %d bytes are kept", len(rows[9].Raw))
@@ -260,7 +260,8 @@ func TestExcelCells(t *testing.T) {
 
 func TestDateFormats(t *testing.T) {
 	for code, want := range map[string]dateFormat{
-		"General": {}, "0.00E+00": {}, `"d"0`: {}, "[Red]0;[h]": {}, "[hh]:mm:ss": {}, "#,##0": {}, "@": {}, `\d0`: {}, `"日`: {},
+		"General": {}, "General_)": {}, `General"人"`: {}, `GENERAL" 元"`: {}, `[Red]general`: {},
+		"0.00E+00": {}, `"d"0`: {}, "[Red]0;[h]": {}, "[hh]:mm:ss": {}, "#,##0": {}, "@": {}, `\d0`: {}, `"日`: {},
 		"yyyy-mm-dd": {date: true}, `yyyy"年"m"月"`: {date: true}, "[$-804]aaaa;@": {}, "[$-F800]dddd": {date: true}, "mmm": {date: true},
 		"h:mm AM/PM": {time: true}, "mm:ss.0": {time: true}, "yyyy/m/d h:mm": {date: true, time: true},
 	} {

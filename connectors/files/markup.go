@@ -108,7 +108,7 @@ func newSource8(in io.Reader) (*source8, error) {
 	name := charset.UTF8
 	if declared := declaredEncoding(text[:min(512, len(text))]); declared != "" && !marked {
 		var known bool
-		if name, known = charsetOf(declared); !known {
+		if name, known = charset.OfLabel(declared); !known {
 			return nil, broken("it says that it is written in %q; known are UTF-8, GB2312, GBK, GB18030, Big5 and ISO-8859-1", declared)
 		}
 	}
@@ -130,22 +130,6 @@ func declaredEncoding(head []byte) string {
 	}
 	name, _, _ := bytes.Cut(rest[1:], rest[:1])
 	return string(name)
-}
-
-func charsetOf(declared string) (name string, known bool) {
-	switch strings.ToLower(declared) {
-	case "utf-8", "utf8", "us-ascii", "ascii":
-		return charset.UTF8, true
-	case "gb2312", "gbk", "cp936", "ms936", "windows-936", "x-gbk":
-		return charset.GBK, true
-	case "gb18030", "gb-18030":
-		return charset.GB18030, true
-	case "big5", "big5-hkscs", "cp950":
-		return charset.Big5, true
-	case "iso-8859-1", "latin1", "windows-1252":
-		return charset.Latin1, true
-	}
-	return "", false
 }
 
 func (s *source8) fill() error {

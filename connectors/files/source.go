@@ -37,7 +37,7 @@ type source struct {
 	// expected are, after a restart, the names that were before expectedUpTo; nil once it is known that none came meanwhile.
 	expected     *passedNames
 	expectedUpTo string
-	failed    map[string]failure
+	failed       map[string]failure
 }
 
 // position is what Open and Read exchange: everything before File was read, and
@@ -48,7 +48,7 @@ type position struct {
 	place
 	// Passed are the names before File; absent with an archive, and in positions of older versions.
 	Passed *passedNames `json:"passed,omitempty"`
-	Done []finished `json:"done,omitempty"`
+	Done   []finished   `json:"done,omitempty"`
 }
 
 // New is the [connectors.Constructor] of files.

@@ -51,7 +51,7 @@ func FuzzAnswer(f *testing.F) {
 			}
 		}
 		src.page = p
-		if _, err := src.turn(); err == nil {
+		if _, err := src.turn(t.Context()); err == nil {
 			if _, err := src.address(); err != nil {
 				t.Fatalf("%q leads to an address that cannot be asked: %v", link, err)
 			}

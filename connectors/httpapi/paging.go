@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/jsonrow"
@@ -45,9 +47,9 @@ func parsePosition(after json.RawMessage, cfg *connectors.HTTP) (position, error
 	}
 	switch {
 	case err != nil, at.By != cfg.Paging, at.Page < 1, at.Taken < 0, (at.Since != nil) != (cfg.Paging == connectors.PagingSince):
-		return position{}, fmt.Errorf("%w: %.200q is no position of an interface that pages by %s", connectors.ErrPosition, after, cfg.Paging)
+		return position{}, fmt.Errorf("%w: what was saved is no position of an interface that pages by %s", connectors.ErrPosition, cfg.Paging)
 	case cfg.Paging == connectors.PagingNumber && at.Taken > cfg.Size:
-		return position{}, fmt.Errorf("%w: %.200q is no position in pages of %d rows", connectors.ErrPosition, after, cfg.Size)
+		return position{}, fmt.Errorf("%w: what was saved is no position in pages of %d rows", connectors.ErrPosition, cfg.Size)
 	}
 	return at, nil
 }
@@ -147,7 +149,7 @@ func excuse(doc *jsonrow.Document) string {
 	var said []string
 	for _, name := range []string{"code", "status", "msg", "message", "error", "errcode", "errmsg"} {
 		if text, err := doc.Scalar(name); err == nil && text != "" && len(text) <= 200 {
-			said = append(said, fmt.Sprintf("%s %q", name, text))
+			said = append(said, fmt.Sprintf("%s %q", name, withoutValues(text)))
 		}
 	}
 	if len(said) == 0 {
@@ -156,10 +158,47 @@ func excuse(doc *jsonrow.Document) string {
 	return "; it says " + strings.Join(said, ", ")
 }
 
+// withoutValues blanks what may be a person's number or a secret in a message: words with six or more digits in a
+// row, and those that are longer than words are.
+func withoutValues(text string) string {
+	const longNumber, longWord = 6, 24
+	isWord := func(r rune) bool { return r < utf8.RuneSelf && r > ' ' && !strings.ContainsRune(`,;:()[]{}"'<>`, r) }
+	var b strings.Builder
+	for text != "" {
+		end := strings.IndexFunc(text, func(r rune) bool { return !isWord(r) })
+		if end < 0 {
+			end = len(text)
+		}
+		if end == 0 {
+			_, end = utf8.DecodeRuneInString(text)
+			b.WriteString(text[:end])
+			text = text[end:]
+			continue
+		}
+		digits, most := 0, 0
+		for _, c := range []byte(text[:end]) {
+			if digits++; c < '0' || c > '9' {
+				digits = 0
+			}
+			most = max(most, digits)
+		}
+		word := text[:end]
+		if len(word) > longWord || most >= longNumber {
+			word = "…"
+		}
+		b.WriteString(word)
+		text = text[end:]
+	}
+	return b.String()
+}
+
 // turn goes on behind a page whose rows are all taken. It does not move if nothing comes behind it now.
-func (s *source) turn() (moved bool, err error) {
+func (s *source) turn(ctx context.Context) (moved bool, err error) {
 	p := s.page
 	s.page = nil
+	if err := s.proveSize(ctx, p); err != nil {
+		return false, err
+	}
 	next := position{By: s.at.By, Page: s.at.Page + 1, Last: p.digest, Mark: s.at.Mark}
 	power := s.at.Page&(s.at.Page-1) == 0
 	switch s.cfg.Paging {
@@ -187,6 +226,35 @@ func (s *source) turn() (moved bool, err error) {
 	}
 	s.at = next
 	return true, nil
+}
+
+// proveSize asks, once after Open, for the page behind the first one with fewer rows than were asked for: if there are
+// rows, the interface has a limit of its own, and everything behind its first page would be passed over.
+func (s *source) proveSize(ctx context.Context, p *page) error {
+	if s.proved || s.cfg.PageParam == "" || len(p.rows) == 0 || len(p.rows) >= s.cfg.Size || s.cfg.Paging != connectors.PagingNumber && !s.bySince() {
+		return nil
+	}
+	here, empty := s.at, s.empty
+	defer func() { s.at, s.empty = here, empty }()
+	s.at.Page++
+	next, err := s.load(ctx)
+	switch {
+	case errors.Is(err, connectors.ErrRefused): // some answer with an error behind their last page
+		s.proved = true
+		return nil
+	case err != nil:
+		return err
+	case len(next.rows) == 0 || next.digest == p.digest: // others repeat their last page
+		s.proved = true
+		return nil
+	}
+	s.at.Page--
+	again, err := s.load(ctx)
+	if err != nil || again.digest != p.digest { // rows were added meanwhile
+		return err
+	}
+	return s.refuse(connectors.FaultAnswer, "it gives only %d of the %d rows asked for, although more follow on the next page; make size as large as the interface allows, %d or less",
+		len(p.rows), s.cfg.Size, len(p.rows))
 }
 
 // digest is that of rows, their bounds included.

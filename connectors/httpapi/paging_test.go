@@ -129,6 +129,64 @@ func TestNewestFirst(t *testing.T) {
 	}
 }
 
+// TestOwnLimit refuses an interface that gives fewer rows than are asked for although there are more, and takes those
+// that end with an error, repeat their last page, or grow meanwhile.
+func TestOwnLimit(t *testing.T) {
+	for name, test := range map[string]struct {
+		pages  map[string]string
+		refuse bool
+	}{
+		"a limit":             {map[string]string{"1": list("a", "b"), "2": list("c")}, true},
+		"the end":             {map[string]string{"1": list("a", "b"), "2": list()}, false},
+		"an error at the end": {map[string]string{"1": list("a", "b"), "2": ""}, false},
+		"its last page again": {map[string]string{"1": list("a", "b"), "2": list("a", "b")}, false},
+	} {
+		for _, paging := range []string{connectors.PagingNumber, connectors.PagingSince} {
+			t.Run(name+" "+paging, func(t *testing.T) {
+				def := simple(t, paging, func(w http.ResponseWriter, r *http.Request) {
+					rows := test.pages[r.URL.Query().Get("page")]
+					if rows == "" {
+						w.WriteHeader(http.StatusNotFound)
+						return
+					}
+					if r.URL.Query().Has("since") {
+						rows = "[]"
+					}
+					_, _ = w.Write([]byte(`{"data":` + strings.ReplaceAll(rows, "}", `,"updated_at":"2025-11-03"}`) + `}`))
+				})
+				def.HTTP.PageParam, def.HTTP.SizeParam, def.HTTP.Size = "page", "size", 5
+				ids, last, err := drain(t, opened(t, def, nil))
+				if len(ids) != 2 {
+					t.Errorf("%q", ids)
+				}
+				if !test.refuse {
+					if !errors.Is(err, connectors.ErrCaughtUp) {
+						t.Errorf("%v; want ErrCaughtUp", err)
+					}
+					return
+				}
+				expectFault(t, err, connectors.FaultAnswer, connectors.ErrRefused, "it gives only 2 of the 5 rows asked for")
+				if paging == connectors.PagingNumber {
+					_, _, err = drain(t, opened(t, def, last.Position))
+					expectFault(t, err, connectors.FaultAnswer, connectors.ErrRefused, "it gives only 2 of the 5 rows asked for")
+				}
+			})
+		}
+	}
+}
+
+func TestWithoutValues(t *testing.T) {
+	for text, want := range map[string]string{
+		"token expired": "token expired",
+		"用户不存在(E40301)": "用户不存在(E40301)", "证件11010119900307123X无效": "证件…无效", "no user 13800138000.": "no user …",
+		"bad key eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.x": "bad key …",
+	} {
+		if got := withoutValues(text); got != want {
+			t.Errorf("%q: %q; want %q", text, got, want)
+		}
+	}
+}
+
 // TestRemoved checks that removed rows are a fault once, and that afterwards nothing that is there is missed.
 func TestRemoved(t *testing.T) {
 	for _, paging := range []string{connectors.PagingNumber, connectors.PagingCursor, connectors.PagingLink} {

@@ -107,9 +107,9 @@ func (s *source) turnSince(p *page, next position) (moved bool, err error) {
 		next.At, next.Since, next.Mark = s.at.At, m, ""
 		s.at = next
 		return true, nil
-	case full && s.unordered:
-		return false, s.refuse(connectors.FaultAnswer, "it has as many rows as were asked for (%d), and not those with the lowest %q first, so that the next question would pass over some; "+
-			"have it ordered by that column, or name a page_param", s.cfg.Size, s.cfg.SinceColumn)
+	case s.unordered && s.cfg.PageParam == "": // whether it was cut nobody can tell: interfaces have limits of their own
+		return false, s.refuse(connectors.FaultAnswer, "it does not give the rows with the lowest %q first, so that, if it leaves rows out, the next question would pass over them; "+
+			"have it ordered by that column, or name a page_param", s.cfg.SinceColumn)
 	case compareValues(m.Top, s.at.At) > 0:
 		s.from(m.Top)
 		return true, nil

@@ -43,6 +43,7 @@ type source struct {
 	most   int
 	empty  int // pages without rows, one after the other
 	seen   recent
+	proved bool  // since Open, that the interface gives as many rows as are asked for, if it has them
 	atEnd  bool  // nothing new when it was last asked
 	gap    bool  // said with the next batch
 	later  error // found behind rows that are handed on first
@@ -118,7 +119,7 @@ func (s *source) Open(_ context.Context, after json.RawMessage) error {
 	}
 	s.client, s.at, s.page = c, at, nil
 	s.pages, s.empty, s.atEnd, s.gap, s.later = 0, 0, false, false, nil
-	s.seen, s.previous, s.unordered = recent{}, "", false
+	s.seen, s.previous, s.unordered, s.proved = recent{}, "", false, false
 	if at.Since != nil {
 		for _, h := range at.Since.Edge {
 			s.seen.add(h)
@@ -159,7 +160,7 @@ func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 		rows = s.take(ctx)
 		moved = true
 		if s.at.Taken == len(s.page.rows) {
-			turned, err := s.turn()
+			turned, err := s.turn(ctx)
 			if err != nil && len(rows) == 0 {
 				return connectors.Batch{}, err
 			}
@@ -259,7 +260,7 @@ func (s *source) fetch(ctx context.Context) (moved bool, err error) {
 	if len(p.rows) > s.at.Taken {
 		return true, nil
 	}
-	return s.turn()
+	return s.turn(ctx)
 }
 
 // load asks for the page at the position and finds its rows.
@@ -321,7 +322,8 @@ func (s *source) end() (save bool) {
 	return s.bySince() && s.settle()
 }
 
-// Scan asks for all rows from the beginning, on a connection of its own.
+// Scan asks for all rows from the beginning, on a connection of its own. That a row does not come does not say that
+// it was deleted: the interface may show a part only.
 func (s *source) Scan(ctx context.Context, r connectors.KeyRange, yield func([]connectors.Row) error) error {
 	def, cfg := s.def, *s.cfg
 	cfg.Overlap = 0

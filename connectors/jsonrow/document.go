@@ -12,6 +12,9 @@ import (
 	"github.com/onewindow/onewindow/connectors/charset"
 )
 
+// maxRows bounds the rows of an answer, some of which may be as short as a digit.
+const maxRows = 200_000
+
 // Document is an answer that holds rows.
 type Document struct {
 	body    []byte
@@ -88,6 +91,9 @@ func (d *Document) Array(path string) ([][]byte, error) {
 	}
 	var list [][]byte
 	for from, to := range elements(d.mask, at) {
+		if len(list) == maxRows {
+			return nil, fmt.Errorf("the answer has more than %d rows; ask for fewer with size", maxRows)
+		}
 		list = append(list, d.body[from:to:to])
 	}
 	return list, nil

@@ -38,7 +38,9 @@ func TestRow(t *testing.T) {
 		{`{"id": true, "n": null, "o": ""}`, []string{"true", "NULL", "", "NULL"}, ""},
 		{" {\t\"i\\u0064\" :\n1e400 , \"n\":-0.00}\r\n", []string{"1e400", "-0.00", "NULL", "NULL"}, ""},
 		{`{}`, []string{"NULL", "NULL", "NULL", "NULL"}, ""},
-		{`{"id": "\ud83d\ude00\ufffd\\\"\/"}`, []string{"😀\ufffd\\\"/", "NULL", "NULL", "NULL"}, ""},
+		{`{"id": "\ud83d\ude00\\\"\/"}`, []string{"😀\\\"/", "NULL", "NULL", "NULL"}, ""},
+		{`{"id": "a\ufffd"}`, nil, exchange.RuleEncoding},
+		{"{\"id\": \"a\ufffd\"}", nil, exchange.RuleEncoding},
 		{`{"more": "\ud83d", "id": "a"}`, []string{"a", "NULL", "NULL", "NULL"}, ""}, // nobody asks for that member
 		{`{"id": "\ud83d"}`, nil, exchange.RuleEncoding},
 		{`{"id": "\ude00\ud83d"}`, nil, exchange.RuleEncoding},
@@ -164,6 +166,15 @@ func TestDocument(t *testing.T) {
 		if got, err := doc.Scalar(path); err != nil || got != want {
 			t.Errorf("%s = %q, %v; want %q", path, got, err, want)
 		}
+	}
+	if doc, err = jsonrow.NewDocument([]byte("["+strings.Repeat("1,", 1_000_000)+"1]"), d); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := doc.Array("."); err == nil || !strings.Contains(err.Error(), "more than 200000 rows") {
+		t.Errorf("%d rows, %v", len(list), err)
+	}
+	if doc, err = jsonrow.NewDocument([]byte(`{"a":{"o":{},"h":"\ud800"}}`), d); err != nil {
+		t.Fatal(err)
 	}
 	for _, path := range []string{"a", "a.o", "a.h"} {
 		if got, err := doc.Scalar(path); err == nil {

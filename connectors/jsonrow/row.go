@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -15,14 +16,14 @@ import (
 
 // Parser makes rows of JSON objects. It is used by one goroutine.
 type Parser struct {
-	index map[string]int // of the columns
-	width int
-	text  []byte // room for decoding
+	columns []string
+	index   map[string]int
+	text    []byte // room for decoding
 }
 
 // NewParser returns a parser of rows whose values are those of columns, in order.
 func NewParser(columns []string) *Parser {
-	p := &Parser{index: make(map[string]int, len(columns)), width: len(columns)}
+	p := &Parser{columns: columns, index: make(map[string]int, len(columns))}
 	for i, column := range columns {
 		p.index[column] = i
 	}
@@ -38,13 +39,13 @@ func (p *Parser) Row(raw []byte, decoder *charset.Decoder, origin string) connec
 		row.Rejection = reject(exchange.RuleMalformed, "the row is longer than %d bytes; only its first %d are kept", connectors.MaxRowBytes, connectors.RowHead)
 		return row
 	}
-	text, valid := raw, utf8.Valid(raw)
+	text, valid := raw, utf8.Valid(raw) && !bytes.Contains(raw, []byte("\ufffd"))
 	if decoder.Name() != charset.UTF8 {
 		p.text, valid = decoder.Decode(p.text[:0], raw)
 		text = p.text
 	}
 	if !valid {
-		row.Rejection = reject(exchange.RuleEncoding, "the row holds bytes that are not of the character set %s", decoder.Name())
+		row.Rejection = reject(exchange.RuleEncoding, "the row holds bytes that are not of the character set %s, or characters that were lost before", decoder.Name())
 		return row
 	}
 	row.Values, row.Rejection = p.values(text)
@@ -61,23 +62,27 @@ func (p *Parser) values(text []byte) ([]connectors.Value, *exchange.Rejection) {
 	if start == len(text) || text[start] != '{' || !json.Valid(text) {
 		return nil, reject(exchange.RuleMalformed, "the row is not a JSON object")
 	}
-	values := make([]connectors.Value, p.width)
+	values := make([]connectors.Value, len(p.columns))
 	for i := range values {
 		values[i].Null = true
 	}
-	seen := make([]bool, p.width)
+	seen := make([]bool, len(p.columns))
 	for m := range members(text, start) {
 		i, ok := p.column(text[m.name:m.nameEnd])
 		if !ok {
 			continue
 		}
 		if seen[i] {
-			return nil, reject(exchange.RuleMalformed, "the row has the member %s twice", text[m.name:m.nameEnd])
+			why := reject(exchange.RuleMalformed, "the row has the member %s twice", text[m.name:m.nameEnd])
+			why.Field = p.columns[i]
+			return nil, why
 		}
 		seen[i] = true
 		value, known := scalar(text[m.value:m.end])
 		if !known {
-			return nil, reject(exchange.RuleEncoding, "the member %s holds half a character", text[m.name:m.nameEnd])
+			why := reject(exchange.RuleEncoding, "the member %s holds half a character, or one that was lost before", text[m.name:m.nameEnd])
+			why.Field = p.columns[i]
+			return nil, why
 		}
 		values[i] = value
 	}
@@ -99,7 +104,7 @@ func (p *Parser) column(name []byte) (int, bool) {
 }
 
 // scalar is the value of a JSON text: what a string says, nothing for null, the text itself for
-// everything else. It is not ok if a string escapes half of a character.
+// everything else. It is not ok if a string escapes half of a character, or one that was lost before (U+FFFD).
 func scalar(text []byte) (v connectors.Value, ok bool) {
 	switch {
 	case string(text) == "null":
@@ -109,7 +114,7 @@ func scalar(text []byte) (v connectors.Value, ok bool) {
 	case bytes.IndexByte(text, '\\') < 0:
 		return connectors.Value{Text: string(text[1 : len(text)-1])}, true
 	}
-	if halfCharacter(text) || json.Unmarshal(text, &v.Text) != nil {
+	if halfCharacter(text) || json.Unmarshal(text, &v.Text) != nil || strings.Contains(v.Text, "\ufffd") {
 		return connectors.Value{}, false
 	}
 	return v, true
