@@ -99,6 +99,12 @@ func New(def connectors.Definition, logger *slog.Logger) (connectors.Source, err
 	return s, nil
 }
 
+// Columns returns the columns of the table as they are now; it needs no Open and
+// changes nothing.
+func (s *source) Columns(ctx context.Context) ([]connectors.Column, error) {
+	return sqltable.ColumnsOf(ctx, s.config)
+}
+
 // Open connects, checks table, publication and slot, makes what is absent, and begins the stream.
 func (s *source) Open(ctx context.Context, after json.RawMessage) (err error) {
 	var at *position

@@ -107,7 +107,7 @@ func (h *hall) definitions() string {
     resource: water.cursor
     kind: sql
     interval: 200ms
-    sql: {driver: postgres, dsn_file: water.dsn, table: %[1]s, cursor: updated_at, key: id, delay: 200ms, overlap: 2s}
+    sql: {driver: postgres, dsn_file: water.dsn, table: %[1]s, cursor: updated_at, key: id, delay: 200ms, overlap: 0s}
     map: {key: [id], event_time: updated_at, timezone: UTC, %[2]s}
   - name: water/log
     resource: water.log
@@ -335,6 +335,18 @@ func TestConnectorsInTheHall(t *testing.T) {
 		h.await("water.cursor", "1002", "新列")
 		if held := h.payload("water.cursor", "1002"); strings.Contains(held, "汉江") {
 			t.Errorf("a source that leaves new columns out handed on %s", held)
+		}
+	})
+
+	t.Run("a column that was taken up and is dropped again", func(t *testing.T) {
+		h.exec("ALTER TABLE permits DROP COLUMN river")
+		h.exec("INSERT INTO permits (id, holder, updated_at) VALUES (1005, '去列', now())")
+		for _, name := range drillSources {
+			h.in(name, connectorsv1.SourceState_SOURCE_STATE_BLOCKED)
+			if err := runConnectorCLI(h, "accept", name); err != nil {
+				t.Fatal(err)
+			}
+			h.await(strings.ReplaceAll(name, "/", "."), "1005", "去列")
 		}
 	})
 
