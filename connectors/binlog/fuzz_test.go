@@ -169,10 +169,20 @@ func TestStatements(t *testing.T) {
 		verb, rest := verbOf(test.text)
 		switch verb {
 		case "TRUNCATE", "ALTER", "DROP", "RENAME", "CREATE":
-			s.definition(verb, rest)
+			s.definition("dep", verb, rest)
 		}
 		if s.gap != test.gap || s.stale != test.stale {
 			t.Errorf("%s: gap %v, stale %v", test.text, s.gap, s.stale)
+		}
+	}
+	// In the database of other people, with tables of the same names.
+	for text, want := range map[string]bool{
+		"ALTER TABLE people DROP name": false, "ALTER TABLE dep.people DROP name": true, "RENAME TABLE people TO `dep`.people": true,
+	} {
+		s := &source{target: target{schema: "dep", table: "people"}}
+		verb, rest := verbOf(text)
+		if s.definition("other", verb, rest); s.stale != want {
+			t.Errorf("%s in another database: stale %v", text, s.stale)
 		}
 	}
 }

@@ -180,10 +180,10 @@ func (s *source) remember(err error) error {
 	if !errors.As(err, &f) {
 		return err
 	}
-	switch {
-	case f.Code == connectors.FaultLogPurged:
+	if f.Code == connectors.FaultLogPurged {
 		s.anew = true
-	case f.Code == connectors.FaultSchema:
+	}
+	if f.Code == connectors.FaultSchema {
 		s.anew = time.Since(s.begun.at) > patience || !slices.Equal(s.position.Columns, s.begun.columns)
 	}
 	return err

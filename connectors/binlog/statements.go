@@ -49,20 +49,20 @@ func (s *source) statement(ctx context.Context, e *event, schema, text string) {
 			s.distrust(ctx, "rows were changed by a statement that was logged as such (binlog_format of a session)")
 		}
 	case "TRUNCATE", "ALTER", "DROP", "RENAME", "CREATE":
-		s.definition(verb, rest)
+		s.definition(schema, verb, rest)
 	}
 	if !s.group.transaction {
 		s.group = group{}
 	}
 }
 
-// definition takes note of a change of a table or database.
-func (s *source) definition(verb, rest string) {
+// definition takes note of a change of a table or database; schema is what names without one belong to.
+func (s *source) definition(schema, verb, rest string) {
 	what, _ := verbOf(rest)
 	if (what == "DATABASE" || what == "SCHEMA") && verb == "DROP" && mentions(rest, s.target.schema) {
 		s.gap, s.stale = true, true
 	}
-	if !mentions(rest, s.target.table) {
+	if !mentions(rest, s.target.table) || !strings.EqualFold(schema, s.target.schema) && !mentions(rest, s.target.schema) {
 		return
 	}
 	switch {
