@@ -215,12 +215,19 @@ func parseMapping(s section, dir string, timed bool) Mapping {
 		}
 		members = append(members, member)
 	}
+	masked := map[string]bool{} // whether a column goes into a field that is masked
 	for i, node := range s.list("fields") {
 		fs := newSection(s.faults, node, fmt.Sprintf("%s.fields[%d]", s.where, i))
 		field := parseField(fs, m)
 		claim(fs, "to", field.To)
 		if field.Original != "" {
 			claim(fs, "original", field.Original)
+		}
+		if field.From != "" { // what an expression makes of a column, such as a date of birth, may be less than the column
+			if was, known := masked[field.From]; known && was != (field.Tag != "") {
+				fs.fault("tag", "column %q is masked in one field and clear in another; give both fields a tag", field.From)
+			}
+			masked[field.From] = field.Tag != ""
 		}
 		m.Fields = append(m.Fields, field)
 	}
@@ -279,6 +286,9 @@ func parseField(s section, m Mapping) Field {
 	}
 	if _, known := m.Masks[f.Tag]; f.Tag != "" && !known {
 		s.fault("tag", "%q is not one of masks, which say what becomes of fields with the tag", f.Tag)
+	}
+	if f.Type != String && m.Masks[f.Tag].Method == KeepLast {
+		s.fault("tag", "%q keeps the last characters, which shows most of a short value of type %s; use another method", f.Tag, f.Type)
 	}
 	if f.Type != String && (f.Check != "" || f.KeepSpaces) {
 		s.fault("type", "must be string for check and keep_spaces")

@@ -31,7 +31,14 @@ func parseInstant(text string, zone *time.Location) (time.Time, bool) {
 	if !ok {
 		return time.Time{}, false
 	}
-	return c.in(zone), true
+	at := c.in(zone)
+	return at, hasYear(at)
+}
+
+// hasYear says whether a time has a year of four digits where payloads show it.
+func hasYear(at time.Time) bool {
+	year := at.In(chinaStandard()).Year()
+	return year >= 1 && year <= 9999
 }
 
 func (c civil) in(zone *time.Location) time.Time {
@@ -51,6 +58,9 @@ func appendInstant(dst []byte, text string, zone *time.Location) ([]byte, bool) 
 		return dst, false
 	}
 	at := c.in(zone)
+	if !hasYear(at) {
+		return dst, false
+	}
 	dst = append(dst, '"')
 	if _, offset := at.Zone(); offset != chinaOffset || c.zoned {
 		dst = at.In(chinaStandard()).AppendFormat(dst, time.RFC3339Nano)

@@ -71,6 +71,8 @@ func TestMappingFaults(t *testing.T) {
         - {from: a, to: tagged, tag: nope, original: seen}
         - {from: a, to: seen}
         - {from: a, to: e, check: email, trim: no}
+        - {from: number, to: n, type: integer, tag: a}
+        - {from: number, to: m}
 `
 	_, err := ParseDefinitions([]byte(text), ".")
 	if !errors.Is(err, ErrDefinition) {
@@ -100,6 +102,9 @@ func TestMappingFaults(t *testing.T) {
 		`line 24: sources[0].map.fields[8].to: "seen" is mapped twice`,
 		`line 25: sources[0].map.fields[9].check: "email" is not one of none, uscc, citizen-number, region, phone`,
 		`line 25: sources[0].map.fields[9].trim: is unknown`,
+		`line 23: sources[0].map.fields[7].tag: column "a" is masked in one field and clear in another`,
+		`line 26: sources[0].map.fields[10].tag: "a" keeps the last characters, which shows most of a short value of type integer`,
+		`line 27: sources[0].map.fields[11].tag: column "number" is masked in one field and clear in another`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("not reported: %s", want)

@@ -10,8 +10,11 @@
 // no such fault: what was read is gone, so a late file is simply read, and a
 // name may come again.
 //
+// After a restart the number and the digest of the names tell whether one came
+// meanwhile; if some were cleared away, that cannot be told.
+//
 // Complete files only. A file is read when its size and modification time are
-// the same in two polls and, if it has lines, it ends with a line end or is
+// the same in two polls some seconds apart and, if it has lines, it ends with a line end or is
 // unchanged for a minute. Later files wait for it. One that keeps changing for
 // ten minutes, or stops in the middle, is reported (FILE_INCOMPLETE).
 //
@@ -29,7 +32,7 @@
 // file has rested for a minute, or ten if it may only be cut short.
 //
 // The archive. A file moves there when all its rows are acknowledged and it has
-// not changed since. The position lists files that are read and not yet moved,
+// not changed since, one of lines when it has also rested for a minute. The position lists files that are read and not yet moved,
 // so that after a crash they are moved and not read again. If a name is taken,
 // a number is put behind it ("rows.csv-2"). Nobody should write to a file once
 // it is in the folder: deliver under another name and rename.
@@ -50,10 +53,11 @@
 // are left out and counted in the log; memo columns cannot be mapped.
 //
 // Scan reads the archive and the folder, oldest delivery first: of rows with the
-// same key the last one holds.
+// same key the last one holds. A file that is not complete is a fault behind all
+// rows, except for a last line without end. What does not come is not known to be deleted.
 //
 // Memory is bounded: one row and one read, for Excel also its shared texts (up to
 // 48 MB), and the parts of an archive are counted before they are unzipped.
 // Files behind SFTP are read in ranges, those read as a whole by way of a
-// temporary file of up to 2 GB.
+// temporary file of up to 2 GB, which has no name where the system allows that.
 package files

@@ -209,7 +209,7 @@ func (x *excelRows) origins(merges []merged, width int) ([][]int32, error) {
 				if origins[row][column] > 0 {
 					return nil, broken("cells of row %d belong to two ranges of merged cells", row+1)
 				}
-				origins[row][column] = int32(n + 1) //nolint:gosec // at most maxExcelColumns
+				origins[row][column] = int32(n + 1)
 			}
 		}
 	}

@@ -229,6 +229,64 @@ func TestFolderFaults(t *testing.T) {
 	checkFault(t, src.Open(t.Context(), nil), connectors.FaultTable)
 }
 
+// TestFolderAway takes the folder, or the file, away between the look at it and the reading, or puts a pipe there.
+func TestFolderAway(t *testing.T) {
+	for _, format := range []string{connectors.FormatCSV, connectors.FormatXML} {
+		dir := filepath.Join(t.TempDir(), "folder")
+		if err := os.Mkdir(dir, 0o750); err != nil {
+			t.Fatal(err)
+		}
+		put(t, dir, "rows-1", "<r/>\n")
+		src := opened(t, columnsOf(dir, format, "id"), nil, nil).(*source)
+		infos, err := src.folder.list(".")
+		if err != nil || len(infos) != 1 {
+			t.Fatal(err)
+		}
+		seen := sighting{fileState: stateOf(infos[0]), twice: true}
+		rename(t, dir, dir+"-away")
+		_, err = src.consider(t.Context(), "rows-1", seen)
+		checkFault(t, err, connectors.FaultTable, `no folder "rows"`)
+		_, err = src.move("rows-1", seen.fileState, "done")
+		checkFault(t, err, connectors.FaultTable, `no folder "rows"`)
+		rename(t, dir+"-away", dir)
+		rename(t, filepath.Join(dir, "rows-1"), filepath.Join(dir, "other"))
+		if begun, err := src.consider(t.Context(), "rows-1", seen); begun || err != nil {
+			t.Errorf("a file that was moved: %t, %v", begun, err)
+		}
+		if err := os.Mkdir(filepath.Join(dir, "rows-1"), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		_, err = src.consider(t.Context(), "rows-1", seen)
+		checkFault(t, err, connectors.FaultUnreachable, "not a plain file")
+	}
+}
+
+// TestCopyOfFile checks that the copy of a file behind SFTP has no name, and that our own disk's faults are told as ours.
+func TestCopyOfFile(t *testing.T) {
+	dir, temporary := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	put(t, dir, "rows-1", "<r><row id='1'/></r>")
+	def := columnsOf(dir, connectors.FormatXML, "id")
+	def.Files.SFTP = sftpServer(t)
+	src := opened(t, def, nil, nil).(*source)
+	infos, err := src.folder.list(".")
+	if err != nil || len(infos) != 1 {
+		t.Fatal(err)
+	}
+	r, _, _, err := src.openReading(t.Context(), src.folder, "rows-1", stateOf(infos[0]), place{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := listed(t, temporary); runtime.GOOS != "windows" && len(got) > 0 {
+		t.Errorf("the temporary folder has %q", got)
+	}
+	if err := r.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", filepath.Join(temporary, "absent"))
+	expectFault(t, def, connectors.FaultExchange, "temporary folder of this machine")
+}
+
 // TestSFTPFaults checks what is said of a server that is not there, not the right one, or does not let us in.
 func TestSFTPFaults(t *testing.T) {
 	server := sftpServer(t)

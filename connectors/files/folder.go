@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"syscall"
 
 	"github.com/onewindow/onewindow/connectors"
 )
@@ -82,7 +84,24 @@ func (l local) open(name string) (file, error) {
 		return nil, err
 	}
 	defer func() { _ = root.Close() }()
-	return root.Open(name)
+	// A pipe in the place of the file would be waited for.
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err = cmp.Or(err, plain(info)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// plain is an error if something is not a file with bytes of its own.
+func plain(info fs.FileInfo) error {
+	if info != nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("it is not a plain file (%s)", info.Mode().Type())
+	}
+	return nil
 }
 
 func (l local) rename(from, to string) error {

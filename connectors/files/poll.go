@@ -221,8 +221,8 @@ func (s *source) consider(ctx context.Context, name string, seen sighting) (begu
 	case errors.As(err, &wrong):
 		s.failed[name] = failure{seen.fileState, wrong}
 		return false, s.refuse(ctx, name, seen, wrong)
-	case errors.Is(err, fs.ErrNotExist): // moved meanwhile
-		return false, nil
+	case errors.Is(err, fs.ErrNotExist): // moved meanwhile, or the whole folder is away
+		return false, s.there()
 	case err != nil && !errors.Is(err, connectors.ErrCaughtUp):
 		return false, fileFault(name, err)
 	}
@@ -303,13 +303,29 @@ func (s *source) refuse(ctx context.Context, name string, seen sighting, cause *
 	return nil
 }
 
+// gone forgets a file that is not there any more, if its folder is.
+func (s *source) gone(name string) error {
+	if err := s.there(); err != nil {
+		return err
+	}
+	s.forget(name)
+	return nil
+}
+
+// there is an error if the folder itself is not there.
+func (s *source) there() error {
+	if _, err := s.folder.stat("."); err != nil {
+		return s.folderFault(err)
+	}
+	return nil
+}
+
 // move moves a file that has a state into a folder; to is empty if the file has another state by now, or is gone. If
 // its name is taken there it gets a number: "rows.csv-2".
 func (s *source) move(name string, state fileState, dir string) (to string, err error) {
 	switch now, err := s.folder.stat(name); {
-	case errors.Is(err, fs.ErrNotExist): // somebody moved it before
-		s.forget(name)
-		return "", nil
+	case errors.Is(err, fs.ErrNotExist): // somebody moved it before, or the whole folder is away
+		return "", s.gone(name)
 	case err != nil:
 		return "", fileFault(name, err)
 	case stateOf(now) != state:
@@ -328,8 +344,7 @@ func (s *source) move(name string, state fileState, dir string) (to string, err 
 		case errors.Is(err, fs.ErrExist):
 			continue
 		case errors.Is(err, fs.ErrNotExist):
-			s.forget(name)
-			return "", nil // somebody moved it before
+			return "", s.gone(name)
 		case errors.Is(err, fs.ErrPermission):
 			return "", connectors.Refused(connectors.FaultRight, err, "file %q cannot be moved to %q; give the user of this program the right to write in both folders", name, dir)
 		case err != nil:

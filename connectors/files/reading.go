@@ -76,12 +76,11 @@ func (r *reading) hash(ctx context.Context, remote bool) (string, error) {
 	if r.state.size > maxFetched {
 		return "", tooLarge("it has %d bytes; at most %d are fetched", r.state.size, int64(maxFetched))
 	}
-	temporary, err := os.CreateTemp("", "onewindow-file-*")
+	fetched, err := newFetchedFile()
 	if err != nil {
 		return "", err
 	}
-	fetched := fetchedFile{temporary}
-	if _, err = hashed(ctx, io.MultiWriter(h, temporary), r.file, r.state.size); err != nil {
+	if _, err = hashed(ctx, io.MultiWriter(h, fetched), r.file, r.state.size); err != nil {
 		return "", errors.Join(err, fetched.Close())
 	}
 	_ = r.file.Close()
@@ -89,11 +88,47 @@ func (r *reading) hash(ctx context.Context, remote bool) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// fetchedFile is a copy that goes away when it is closed.
-type fetchedFile struct{ *os.File }
+// fetchedFile is a copy without a name, where the system allows that: it is gone when it is closed, or this program ends.
+type fetchedFile struct {
+	file  *os.File
+	named bool
+}
 
-func (f fetchedFile) Close() error {
-	return errors.Join(f.File.Close(), os.Remove(f.Name()))
+func newFetchedFile() (*fetchedFile, error) {
+	file, err := os.CreateTemp("", "onewindow-file-*")
+	if err != nil {
+		return nil, ourFault(err)
+	}
+	return &fetchedFile{file: file, named: os.Remove(file.Name()) != nil}, nil
+}
+
+// ourFault is an error of this machine, which is not the department's. The cause is told, but is not that of a file of the folder.
+func ourFault(err error) error {
+	return connectors.Away(connectors.FaultExchange, nil, "the temporary folder of this machine cannot hold a copy of the file: %v", err)
+}
+
+func (f *fetchedFile) Write(b []byte) (int, error) {
+	n, err := f.file.Write(b)
+	if err != nil {
+		err = ourFault(err)
+	}
+	return n, err
+}
+
+func (f *fetchedFile) ReadAt(b []byte, offset int64) (int, error) {
+	n, err := f.file.ReadAt(b, offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = ourFault(err)
+	}
+	return n, err
+}
+
+func (f *fetchedFile) Close() error {
+	err := f.file.Close()
+	if f.named {
+		err = errors.Join(err, os.Remove(f.file.Name()))
+	}
+	return err
 }
 
 // batch returns up to limit rows, and no more once they have size bytes; end says that the file is read.

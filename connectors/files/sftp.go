@@ -2,6 +2,7 @@ package files
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -227,8 +228,14 @@ func (r *remote) stat(name string) (info fs.FileInfo, err error) {
 func (r *remote) open(name string) (file, error) {
 	opened := &remoteFile{remote: r}
 	err := r.limited(func() (err error) {
-		opened.file, err = r.client.Open(path.Join(r.dir, name))
-		return err
+		if opened.file, err = r.client.Open(path.Join(r.dir, name)); err != nil {
+			return err
+		}
+		info, err := opened.file.Stat()
+		if err = cmp.Or(err, plain(info)); err != nil {
+			return errors.Join(err, opened.file.Close())
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err

@@ -182,17 +182,15 @@ func (c *client) once(ctx context.Context, u *url.URL, where string) (*answer, e
 	return &answer{status: res.StatusCode, body: c.body.Bytes(), decoder: decoder, links: res.Header.Values("Link")}, nil
 }
 
-// decoderOf knows the names under which servers declare character sets.
-func decoderOf(name string) (*charset.Decoder, error) {
-	switch name {
-	case "", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1":
-		name = charset.UTF8
-	case "gb2312", "cp936", "ms936", "windows-936", "x-gbk":
-		name = charset.GBK
-	case "gb-18030":
-		name = charset.GB18030
-	case "big5-hkscs", "cp950":
-		name = charset.Big5
+// decoderOf returns the decoder of a character set as servers declare it.
+func decoderOf(label string) (*charset.Decoder, error) {
+	switch label {
+	case "", "iso-8859-1", "latin1": // by habit, whatever they send
+		return charset.New(charset.UTF8)
+	}
+	name, known := charset.OfLabel(label)
+	if !known {
+		name = label // for the message
 	}
 	return charset.New(name)
 }

@@ -17,13 +17,17 @@
 // Overlap before it was last asked so (the first time: everything). Rows that did not change meanwhile are not handed
 // on again as far as memory goes (some 100,000 rows); beyond that, and after a restart, their ids make repetition
 // harmless. The answer may itself come in pages; if it does not, and is cut by the interface, the next question
-// follows at once. Such an interface has to give the lowest values first; one that, at size rows, does not, or cuts in
-// the middle of one value, cannot be read on: a fault.
+// follows at once. Without page_param the interface has to give the lowest values first; one that does not, or cuts in
+// the middle of one value at size rows, cannot be read on: a fault.
 //
-// Scan asks from the beginning, with since as well: without the parameter. Rows come in the interface's order.
+// A limit of the interface's own, below size, would end the reading at the first page: once after Open the page behind
+// a short one is asked for, and rows there are a fault.
+//
+// Scan asks from the beginning, with since as well: without the parameter. Rows come in the interface's order. What
+// does not come is not known to be deleted.
 //
 // Links are followed to the same scheme and host only; a saved link is without those parameters that the definition's
-// URL has, which may be secrets. Redirects are not followed. POST is not supported.
+// URL has with the same values, which may be secrets. Redirects are not followed. POST is not supported.
 //
 // An answer may be compressed; it is read up to 16 MiB. Its character set is that of its Content-Type (GBK, GB 18030,
 // Big5), else UTF-8, as JSON has it; ISO-8859-1, which servers declare by habit, is taken for UTF-8. A row that is not

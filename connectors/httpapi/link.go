@@ -99,7 +99,7 @@ func linkValue(text string) (value, rest string, ok bool) {
 }
 
 // shortLink makes a link ready to be saved: the path and query of an address on the server of base, without the
-// parameters that base has too. from is the address whose answer had the link.
+// parameters that base has with the same value, which may be secrets. from is the address whose answer had the link.
 func shortLink(link string, from, base *url.URL) (string, error) {
 	u, err := from.Parse(link)
 	if err != nil {
@@ -110,7 +110,11 @@ func shortLink(link string, from, base *url.URL) (string, error) {
 			"the Link header points to %s://%s; only addresses at %s://%s are followed", u.Scheme, u.Host, base.Scheme, base.Host)
 	}
 	short := u.EscapedPath()
-	if query := without(u.RawQuery, base.Query()); query != "" {
+	if short == "" {
+		short = "/"
+	}
+	own := base.Query()
+	if query := without(u.RawQuery, func(name, value string) bool { return slices.Contains(own[name], value) }); query != "" {
 		short += "?" + query
 	}
 	return short, nil
@@ -120,9 +124,10 @@ func shortLink(link string, from, base *url.URL) (string, error) {
 func longLink(short string, base *url.URL) (*url.URL, error) {
 	u, err := base.Parse(short)
 	if err != nil || u.Scheme != base.Scheme || u.Host != base.Host || u.User != nil || !strings.HasPrefix(short, "/") {
-		return nil, fmt.Errorf("%w: %q is no link of %s", connectors.ErrPosition, short, base.Host)
+		return nil, fmt.Errorf("%w: what was saved is no link of %s", connectors.ErrPosition, base.Host)
 	}
-	if own := without(base.RawQuery, u.Query()); own != "" {
+	theirs := u.Query()
+	if own := without(base.RawQuery, func(name, _ string) bool { return theirs.Has(name) }); own != "" {
 		if u.RawQuery != "" {
 			own += "&" + u.RawQuery
 		}
@@ -131,12 +136,13 @@ func longLink(short string, base *url.URL) (*url.URL, error) {
 	return u, nil
 }
 
-// without removes from a query the parameters whose names are in known.
-func without(query string, known url.Values) string {
+// without removes from a query the parameters of which known is true.
+func without(query string, known func(name, value string) bool) string {
 	kept := slices.DeleteFunc(strings.Split(query, "&"), func(parameter string) bool {
-		name, _, _ := strings.Cut(parameter, "=")
-		plain, err := url.QueryUnescape(name)
-		return parameter == "" || err == nil && known.Has(plain)
+		escapedName, escapedValue, _ := strings.Cut(parameter, "=")
+		name, err1 := url.QueryUnescape(escapedName)
+		value, err2 := url.QueryUnescape(escapedValue)
+		return parameter == "" || err1 == nil && err2 == nil && known(name, value)
 	})
 	return strings.Join(kept, "&")
 }

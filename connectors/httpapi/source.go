@@ -75,6 +75,14 @@ func New(def connectors.Definition, logger *slog.Logger) (connectors.Source, err
 	if err != nil || base.Host == "" {
 		return nil, fmt.Errorf("%w: %s: url cannot be used", connectors.ErrDefinition, def.Name)
 	}
+	if base.User != nil {
+		return nil, fmt.Errorf("%w: %s: url holds a user or a password; name a token_file, oauth2 or hmac", connectors.ErrDefinition, def.Name)
+	}
+	if o := def.HTTP.OAuth2; o != nil {
+		if u, err := url.Parse(o.TokenURL); err != nil || u.User != nil {
+			return nil, fmt.Errorf("%w: %s: token_url cannot be used, or holds a user or a password; these belong into client_id and secret_file", connectors.ErrDefinition, def.Name)
+		}
+	}
 	switch def.HTTP.Paging {
 	case connectors.PagingNumber, connectors.PagingCursor, connectors.PagingLink, connectors.PagingSince:
 	default:

@@ -13,7 +13,8 @@
 //   - The position has, for each partition, the next offset, the time and a digest of the last message. ErrCaughtUp
 //     means that every partition was read up to the end that it had when Read was called.
 //   - ChangedAt is the message's timestamp, or a microsecond after the one before it in the partition if that is
-//     later. Messages of one key are in one partition, so it grows for each key.
+//     later, or if the timestamp is missing, before 1970 or more than a day ahead. Messages of one key are in one
+//     partition, so it grows for each key.
 //   - No consumer group is used and nothing is written to the cluster.
 //
 // Failure: messages that were deleted before they were read (retention), and a topic that was made anew, are a fault
@@ -24,4 +25,6 @@
 //
 // Scan reads the topic twice: for the last message of each key, and then for those. It holds up to 400,000 keys in
 // memory; a topic with more messages is read in several rounds, each for a part of the keys.
+// What does not come is not known to be deleted: retention takes messages away. A partition that gives nothing below
+// its end, although no more than marks of transactions should be there, is a fault (SOURCE_BUSY).
 package topic
