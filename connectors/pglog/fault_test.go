@@ -323,6 +323,15 @@ func TestRestored(t *testing.T) {
 	}
 }
 
+// TestSlotName follows with a slot whose name is no name in SQL unless it is quoted.
+func TestSlotName(t *testing.T) {
+	d := newDepartment(t, `CREATE TABLE people (id bigint PRIMARY KEY, name text)`, `INSERT INTO people VALUES (1, 'a')`)
+	def := d.definition()
+	def.Log.Slot = "2026_" + d.slot
+	t.Cleanup(func() { (&department{DB: d.DB, slot: def.Log.Slot}).dropSlot(t) })
+	expectTexts(t, rowsOf(drain(t, d.follow(t, def, nil))), "1,a")
+}
+
 // TestOpenTransaction checks what is said while a new slot has to wait.
 func TestOpenTransaction(t *testing.T) {
 	d := newDepartment(t, `CREATE TABLE people (id bigint PRIMARY KEY, name text)`)

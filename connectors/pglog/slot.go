@@ -62,7 +62,8 @@ func (s *source) freeSlot(ctx context.Context, db *server) (slot, error) {
 				"replication slot %q is of another database or another kind; name another slot", s.cfg.Slot)
 		case time.Now().After(end):
 			return found, connectors.Away(connectors.FaultBusy, nil,
-				"replication slot %q is in use by process %s of the database, not by us; stop its client, or name another slot", s.cfg.Slot, found.pid)
+				"replication slot %q is in use by process %s of the database: an earlier connection of ours, which the database ends by itself within wal_sender_timeout, "+
+					"or another client; if it stays, stop it or name another slot", s.cfg.Slot, found.pid)
 		}
 		if err := sleep(ctx, 20*time.Millisecond); err != nil {
 			return found, err
@@ -91,7 +92,9 @@ func (s *source) makeSlot(ctx context.Context, db *server) (pglogrepl.LSN, error
 	if err := s.limitStatements(ctx, db, s.slotPatience); err != nil {
 		return 0, err
 	}
-	rows, err := db.askSlowly(ctx, `SELECT lsn FROM pg_create_logical_replication_slot($1::text, 'pgoutput')`, s.cfg.Slot)
+	limited, cancel := context.WithTimeout(ctx, s.slotPatience+askTimeout) // should the database not keep to its own
+	defer cancel()
+	rows, err := db.askSlowly(limited, `SELECT lsn FROM pg_create_logical_replication_slot($1::text, 'pgoutput')`, s.cfg.Slot)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "57014" && ctx.Err() == nil {
 		who := ""

@@ -60,7 +60,8 @@ type open struct {
 	lookups  int // how many rows are looked up at once
 
 	chunk *chunk
-	again time.Time // when the next chunk may be tried
+	again time.Time     // when the next chunk may be tried
+	pause time.Duration // how long was waited for it last
 	// streamed are keys of rows that came since the first range began to be read again.
 	streamed map[string]bool
 	// recent are transactions that came and were not known to be visible yet.
