@@ -291,6 +291,48 @@ func TestLosesWhileReading(t *testing.T) {
 	}
 }
 
+// TestLossToldOnce begins anew after a loss as often as it takes until a batch
+// is saved, and does not tell of the loss again, nor begin anew after that.
+func TestLossToldOnce(t *testing.T) {
+	d := newDepartment(t, `CREATE TABLE people (id bigint PRIMARY KEY, name text)`, `INSERT INTO people VALUES (1, 'a')`)
+	src := d.follow(t, d.definition(), nil)
+	batches := drain(t, src)
+	position := batches[len(batches)-1].Position
+	reopen := func() {
+		t.Helper()
+		if err := src.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := src.Open(t.Context(), position); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := src.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.dropSlot(t)
+	expectFault(t, src.Open(t.Context(), position), connectors.FaultSlotLost, "is gone")
+	for range 2 { // what is read is not saved
+		reopen()
+		batch := withRows(t, src)
+		expectTexts(t, batch.Rows, "1,a")
+		if !batch.Gap {
+			t.Error("the new beginning is no gap")
+		}
+	}
+	reopen()
+	position = withRows(t, src).Position // saved, though a crash comes before it is acknowledged
+	reopen()
+	if rows := rowsOf(drain(t, src)); len(rows) > 0 {
+		t.Errorf("%v came again", texts(rows))
+	}
+	if err := src.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.dropSlot(t)
+	expectFault(t, src.Open(t.Context(), position), connectors.FaultSlotLost, "is gone") // another loss
+}
+
 // TestRestored opens at a position that the server has not reached, as after
 // the restoring of a backup, and acknowledges one that was never told.
 func TestRestored(t *testing.T) {

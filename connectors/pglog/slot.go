@@ -140,7 +140,7 @@ func (s *source) loss(found slot, at position, place string) string {
 
 // lost is told once; the next Open makes a new slot and reads the whole table again.
 func (s *source) lost(why string, cause error) error {
-	s.reported = true
+	s.reported, s.anew = true, 0
 	return connectors.Refused(connectors.FaultSlotLost, cause, "replication slot %q %s; changes may have been missed. "+
 		"The next attempt makes a new slot and reads the whole table again; nobody has to do anything", s.cfg.Slot, why)
 }
@@ -162,6 +162,9 @@ func (s *source) settle(ctx context.Context, db *server, after *position) error 
 	now, err := strconv.ParseInt(row[0], 10, 64)
 	if err != nil {
 		return err
+	}
+	if after != nil {
+		s.begun(*after)
 	}
 	switch {
 	case after != nil && !s.reported:
@@ -194,8 +197,15 @@ func (s *source) settle(ctx context.Context, db *server, after *position) error 
 		s.at.Clock = max(now, after.Clock+2)
 		s.at.Rereads = append(s.at.Rereads, named(after.Rereads)...)
 	}
-	s.reported = false
+	s.anew = s.at.Clock
 	return nil
+}
+
+// begun ends what a loss began, if a position that is saved is one of the new beginning.
+func (s *source) begun(saved position) {
+	if s.anew > 0 && saved.Clock >= s.anew {
+		s.reported = false
+	}
 }
 
 // named are the rereads that somebody asked for.

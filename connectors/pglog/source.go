@@ -27,8 +27,10 @@ type source struct {
 	// identity are the columns that say which row and which record it is; the log must have them of deleted rows.
 	identity     []string
 	slotPatience time.Duration
-	// reported says that a loss was told: the next Open begins anew.
+	// reported says that a loss was told: Open begins anew, until a position of the new beginning is saved. Such
+	// positions have a Clock of at least anew; it is 0 before there is a beginning.
 	reported bool
+	anew     int64
 
 	open
 }
@@ -191,6 +193,7 @@ func (s *source) Acknowledge(_ context.Context, saved json.RawMessage) error {
 	if at.Of != s.at.Of || at.LSN < s.from || at.LSN > s.told {
 		return nil // of a slot that was lost, or of a state of the server that was
 	}
+	s.begun(at)
 	s.wire.flushed.Store(max(s.wire.flushed.Load(), uint64(at.LSN)))
 	return nil
 }
