@@ -15,8 +15,7 @@ import (
 // the whole takes longer, and then one that stops.
 func TestSlowLine(t *testing.T) {
 	here, there := net.Pipe()
-	defer here.Close()
-	defer there.Close()
+	defer func() { _, _ = here.Close(), there.Close() }()
 	w := &wire{conn: here, in: bufio.NewReaderSize(here, bufferBytes), silence: 300 * time.Millisecond}
 	for _, size := range []int{100, bufferBytes, maxWhole + 1} {
 		body := append(append(make([]byte, 0, size), 'w'), make([]byte, 24)...)
