@@ -118,7 +118,7 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) (err error) {
 			err = s.fault(ctx, "beginning to follow the log", err)
 		}
 	}()
-	s.open = open{recent: map[uint32]bool{}, streamed: map[string]bool{}, lookups: 8, stale: true}
+	s.open = open{recent: map[uint32]bool{}, streamed: map[string]bool{}, lookups: 2, stale: true}
 	if err := s.connect(ctx); err != nil {
 		return err
 	}
