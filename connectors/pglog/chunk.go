@@ -55,8 +55,12 @@ func (s *source) reread(ctx context.Context, b *batch) (ready bool, err error) {
 		if b.moved || time.Now().Before(s.again) {
 			return false, nil
 		}
-		s.again = time.Now().Add(linger)
 		finished, err := s.readChunk(ctx)
+		s.pause = max(linger, min(2*s.pause, seldom))
+		if s.chunk != nil || finished {
+			s.pause = 0
+		}
+		s.again = time.Now().Add(s.pause)
 		if err != nil || !finished {
 			return false, err
 		}

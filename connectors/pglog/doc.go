@@ -39,10 +39,18 @@
 // a transaction of any size comes in batches; rows that are too long are cut
 // while they are received, and rejected.
 //
-// Connections: the stream and one for questions, and one for chunks and
-// look-ups while they are needed. Tested with PostgreSQL 15. Not followed:
-// views, foreign tables, parents by INHERITS; of partitioned tables each
-// partition needs the replica identity. A new slot waits until all transactions
-// have ended that are open when it is made. Events that a standby has in its
-// log are not followed there: follow the primary.
+// Limits. A source has up to three connections: the stream, one for questions,
+// and one for chunks and look-ups while they are needed; Scan has its own. How
+// much log is kept is looked at only while the source is open, once per
+// Heartbeat: set max_slot_wal_keep_size at the server, too. TRUNCATE, ATTACH and
+// DETACH of a single partition are not in the stream of its parent; the next
+// proof finds what they changed. A row over 48 MiB stops the snapshot with
+// [connectors.FaultTooLarge], and is rejected in the stream. A server that was
+// restored is noticed while its log is shorter than it was.
+//
+// Tested with PostgreSQL 15. Not followed: views, foreign tables, parents by
+// INHERITS; of partitioned tables each partition needs the replica identity,
+// also new ones. A new slot waits until all transactions have ended that are
+// open when it is made. Events that a standby has in its log are not followed
+// there: follow the primary.
 package pglog

@@ -52,7 +52,8 @@ func (s *source) refusal(doing string, pg *pgconn.PgError) error {
 	case "53400":
 		return connectors.Refused(connectors.FaultLogSettings, pg, "%s: all replication slots are taken; raise max_replication_slots, or drop slots that nobody uses", doing)
 	case "55006":
-		return connectors.Away(connectors.FaultBusy, pg, "replication slot %q is in use by somebody else; stop them, or name another slot", l.Slot)
+		return connectors.Away(connectors.FaultBusy, pg, "replication slot %q is in use: by an earlier connection of ours, which the database ends by itself within wal_sender_timeout, "+
+			"or by another client; if it stays, stop it or name another slot", l.Slot)
 	case "57014":
 		return connectors.Away(connectors.FaultSlow, pg, "%s took too long", doing)
 	case "42P01":

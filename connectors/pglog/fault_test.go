@@ -291,6 +291,48 @@ func TestLosesWhileReading(t *testing.T) {
 	}
 }
 
+// TestLossToldOnce begins anew after a loss as often as it takes until a batch
+// is saved, and does not tell of the loss again, nor begin anew after that.
+func TestLossToldOnce(t *testing.T) {
+	d := newDepartment(t, `CREATE TABLE people (id bigint PRIMARY KEY, name text)`, `INSERT INTO people VALUES (1, 'a')`)
+	src := d.follow(t, d.definition(), nil)
+	batches := drain(t, src)
+	position := batches[len(batches)-1].Position
+	reopen := func() {
+		t.Helper()
+		if err := src.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := src.Open(t.Context(), position); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := src.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.dropSlot(t)
+	expectFault(t, src.Open(t.Context(), position), connectors.FaultSlotLost, "is gone")
+	for range 2 { // what is read is not saved
+		reopen()
+		batch := withRows(t, src)
+		expectTexts(t, batch.Rows, "1,a")
+		if !batch.Gap {
+			t.Error("the new beginning is no gap")
+		}
+	}
+	reopen()
+	position = withRows(t, src).Position // saved, though a crash comes before it is acknowledged
+	reopen()
+	if rows := rowsOf(drain(t, src)); len(rows) > 0 {
+		t.Errorf("%v came again", texts(rows))
+	}
+	if err := src.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.dropSlot(t)
+	expectFault(t, src.Open(t.Context(), position), connectors.FaultSlotLost, "is gone") // another loss
+}
+
 // TestRestored opens at a position that the server has not reached, as after
 // the restoring of a backup, and acknowledges one that was never told.
 func TestRestored(t *testing.T) {
@@ -321,6 +363,15 @@ func TestRestored(t *testing.T) {
 	if !again[0].Gap || !again[0].Rows[0].ChangedAt.After(batches[0].Rows[0].ChangedAt) {
 		t.Error("the rows are not told anew")
 	}
+}
+
+// TestSlotName follows with a slot whose name is no name in SQL unless it is quoted.
+func TestSlotName(t *testing.T) {
+	d := newDepartment(t, `CREATE TABLE people (id bigint PRIMARY KEY, name text)`, `INSERT INTO people VALUES (1, 'a')`)
+	def := d.definition()
+	def.Log.Slot = "2026_" + d.slot
+	t.Cleanup(func() { (&department{DB: d.DB, slot: def.Log.Slot}).dropSlot(t) })
+	expectTexts(t, rowsOf(drain(t, d.follow(t, def, nil))), "1,a")
 }
 
 // TestOpenTransaction checks what is said while a new slot has to wait.

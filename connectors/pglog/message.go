@@ -1,7 +1,6 @@
 package pglog
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -214,7 +213,7 @@ func (r *bytesReader) tuple(cells []cell) []cell {
 
 // shrink reads a message of n bytes that is too long to be kept and appends
 // it to dst with its values cut. Memory stays bounded whatever n is.
-func shrink(dst []byte, in *bufio.Reader, n int) ([]byte, error) {
+func shrink(dst []byte, in io.Reader, n int) ([]byte, error) {
 	left := n
 	read := func(size int) ([]byte, error) {
 		if left -= size; left < 0 {
@@ -262,7 +261,7 @@ func shrink(dst []byte, in *bufio.Reader, n int) ([]byte, error) {
 			if left -= size - kept; left < 0 {
 				return nil, fmt.Errorf("%w: value of %d bytes", errMessage, size)
 			}
-			if _, err = in.Discard(size - kept); err != nil {
+			if _, err = io.CopyN(io.Discard, in, int64(size-kept)); err != nil {
 				return nil, err
 			}
 		}

@@ -33,17 +33,20 @@ func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	b, err := s.read(ctx)
-	switch {
-	case errors.Is(err, connectors.ErrCaughtUp):
+	if errors.Is(err, connectors.ErrCaughtUp) {
 		return connectors.Batch{}, err
-	case err != nil && ctx.Err() == nil && loses(err):
-		return connectors.Batch{}, s.lost("cannot give what comes next", err)
-	case err != nil:
-		return connectors.Batch{}, s.fault(ctx, "following the log", err)
 	}
-	out := connectors.Batch{Rows: b.rows, Columns: s.columns, Gap: b.gap || s.gap}
-	if out.Position, err = s.at.encode(); err != nil {
-		return connectors.Batch{}, err
+	out := connectors.Batch{Columns: s.columns}
+	if err == nil {
+		out.Rows, out.Gap = b.rows, b.gap || s.gap
+		out.Position, err = s.at.encode()
+	}
+	if err != nil {
+		s.release() // who went on reading would miss what was gathered
+		if ctx.Err() == nil && loses(err) {
+			err = s.lost("cannot give what comes next", err)
+		}
+		return connectors.Batch{}, s.fault(ctx, "following the log", err)
 	}
 	s.gap, s.handed, s.told = false, time.Now(), s.at.LSN
 	return out, nil
@@ -114,7 +117,12 @@ func (s *source) patience(b *batch, w wait) time.Time {
 		return now.Add(linger)
 	case b.moved:
 		return b.first.Add(lingerMost)
-	case w.target == 0, s.chunk == nil && len(s.at.Rereads) > 0:
+	case w.target == 0:
+		return now.Add(linger)
+	case s.chunk == nil && len(s.at.Rereads) > 0:
+		if s.again.After(now) {
+			return s.again
+		}
 		return now.Add(linger)
 	case now.Before(w.until):
 		return w.until

@@ -62,7 +62,8 @@ func (s *source) freeSlot(ctx context.Context, db *server) (slot, error) {
 				"replication slot %q is of another database or another kind; name another slot", s.cfg.Slot)
 		case time.Now().After(end):
 			return found, connectors.Away(connectors.FaultBusy, nil,
-				"replication slot %q is in use by process %s of the database, not by us; stop its client, or name another slot", s.cfg.Slot, found.pid)
+				"replication slot %q is in use by process %s of the database: an earlier connection of ours, which the database ends by itself within wal_sender_timeout, "+
+					"or another client; if it stays, stop it or name another slot", s.cfg.Slot, found.pid)
 		}
 		if err := sleep(ctx, 20*time.Millisecond); err != nil {
 			return found, err
@@ -91,7 +92,9 @@ func (s *source) makeSlot(ctx context.Context, db *server) (pglogrepl.LSN, error
 	if err := s.limitStatements(ctx, db, s.slotPatience); err != nil {
 		return 0, err
 	}
-	rows, err := db.askSlowly(ctx, `SELECT lsn FROM pg_create_logical_replication_slot($1::text, 'pgoutput')`, s.cfg.Slot)
+	limited, cancel := context.WithTimeout(ctx, s.slotPatience+askTimeout) // should the database not keep to its own
+	defer cancel()
+	rows, err := db.askSlowly(limited, `SELECT lsn FROM pg_create_logical_replication_slot($1::text, 'pgoutput')`, s.cfg.Slot)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "57014" && ctx.Err() == nil {
 		who := ""
@@ -137,7 +140,7 @@ func (s *source) loss(found slot, at position, place string) string {
 
 // lost is told once; the next Open makes a new slot and reads the whole table again.
 func (s *source) lost(why string, cause error) error {
-	s.reported = true
+	s.reported, s.anew = true, 0
 	return connectors.Refused(connectors.FaultSlotLost, cause, "replication slot %q %s; changes may have been missed. "+
 		"The next attempt makes a new slot and reads the whole table again; nobody has to do anything", s.cfg.Slot, why)
 }
@@ -159,6 +162,9 @@ func (s *source) settle(ctx context.Context, db *server, after *position) error 
 	now, err := strconv.ParseInt(row[0], 10, 64)
 	if err != nil {
 		return err
+	}
+	if after != nil {
+		s.begun(*after)
 	}
 	switch {
 	case after != nil && !s.reported:
@@ -191,8 +197,15 @@ func (s *source) settle(ctx context.Context, db *server, after *position) error 
 		s.at.Clock = max(now, after.Clock+2)
 		s.at.Rereads = append(s.at.Rereads, named(after.Rereads)...)
 	}
-	s.reported = false
+	s.anew = s.at.Clock
 	return nil
+}
+
+// begun ends what a loss began, if a position that is saved is one of the new beginning.
+func (s *source) begun(saved position) {
+	if s.anew > 0 && saved.Clock >= s.anew {
+		s.reported = false
+	}
 }
 
 // named are the rereads that somebody asked for.

@@ -27,8 +27,10 @@ type source struct {
 	// identity are the columns that say which row and which record it is; the log must have them of deleted rows.
 	identity     []string
 	slotPatience time.Duration
-	// reported says that a loss was told: the next Open begins anew.
+	// reported says that a loss was told: Open begins anew, until a position of the new beginning is saved. Such
+	// positions have a Clock of at least anew; it is 0 before there is a beginning.
 	reported bool
+	anew     int64
 
 	open
 }
@@ -60,7 +62,8 @@ type open struct {
 	lookups  int // how many rows are looked up at once
 
 	chunk *chunk
-	again time.Time // when the next chunk may be tried
+	again time.Time     // when the next chunk may be tried
+	pause time.Duration // how long was waited for it last
 	// streamed are keys of rows that came since the first range began to be read again.
 	streamed map[string]bool
 	// recent are transactions that came and were not known to be visible yet.
@@ -121,7 +124,7 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) (err error) {
 			err = s.fault(ctx, "beginning to follow the log", err)
 		}
 	}()
-	s.open = open{recent: map[uint32]bool{}, streamed: map[string]bool{}, lookups: 8, stale: true}
+	s.open = open{recent: map[uint32]bool{}, streamed: map[string]bool{}, lookups: 2, stale: true}
 	if err := s.connect(ctx); err != nil {
 		return err
 	}
@@ -196,6 +199,7 @@ func (s *source) Acknowledge(_ context.Context, saved json.RawMessage) error {
 	if at.Of != s.at.Of || at.LSN < s.from || at.LSN > s.told {
 		return nil // of a slot that was lost, or of a state of the server that was
 	}
+	s.begun(at)
 	s.wire.flushed.Store(max(s.wire.flushed.Load(), uint64(at.LSN)))
 	return nil
 }

@@ -37,11 +37,12 @@ var errQuiet = errors.New("nothing came")
 // begins: from then on messages are read here, so that one of any length costs
 // bounded memory and no copy is made of those that fit the buffer.
 type wire struct {
-	conn net.Conn
-	in   *bufio.Reader
-	skip int    // length of the message at hand, if it is still in the buffer
-	long []byte // the message at hand, if it is longer than the buffer
-	cut  bool   // values of the message at hand were cut
+	conn    net.Conn
+	silence time.Duration // how long the rest of a message may pause
+	in      *bufio.Reader
+	skip    int    // length of the message at hand, if it is still in the buffer
+	long    []byte // the message at hand, if it is longer than the buffer
+	cut     bool   // values of the message at hand were cut
 
 	seen    atomic.Uint64 // everything that was committed before has come
 	flushed atomic.Uint64 // everything that was committed before is saved
@@ -69,11 +70,13 @@ func (f *framed) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// start connects and begins the stream of a slot at a position.
+// start connects and begins the stream of a slot at a position, within connectTimeout.
 func start(ctx context.Context, cfg *pgconn.Config, slot, publication string, from pglogrepl.LSN) (*wire, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
 	cfg = cfg.Copy()
 	cfg.RuntimeParams["replication"] = "database"
-	w := &wire{stop: make(chan struct{})}
+	w := &wire{stop: make(chan struct{}), silence: silence}
 	cfg.BuildFrontend = func(r io.Reader, out io.Writer) *pgproto3.Frontend {
 		w.in = bufio.NewReaderSize(r, bufferBytes)
 		return pgproto3.NewFrontend(&framed{in: w.in}, out)
@@ -83,7 +86,7 @@ func start(ctx context.Context, cfg *pgconn.Config, slot, publication string, fr
 		return nil, err
 	}
 	names := strings.ReplaceAll(quote(publication), "'", "''")
-	err = pglogrepl.StartReplication(ctx, conn, slot, from, pglogrepl.StartReplicationOptions{
+	err = pglogrepl.StartReplication(ctx, conn, quote(slot), from, pglogrepl.StartReplicationOptions{
 		PluginArgs: []string{"proto_version '1'", "publication_names '" + names + "'"},
 	})
 	if err != nil {
@@ -197,10 +200,15 @@ func (w *wire) next(ctx context.Context, until time.Time) ([]byte, error) {
 	}
 }
 
+// body returns the rest of a message. It may take its time over a slow line as long as pieces of it come.
 func (w *wire) body(ctx context.Context, n int) ([]byte, error) {
-	until := time.Now().Add(silence)
 	if 5+n <= bufferBytes {
-		whole, err := w.peek(ctx, 5+n, until)
+		for w.in.Buffered() < 5+n {
+			if _, err := w.peek(ctx, w.in.Buffered()+1, time.Now().Add(w.silence)); err != nil {
+				return nil, err
+			}
+		}
+		whole, err := w.in.Peek(5 + n)
 		if err != nil {
 			return nil, err
 		}
@@ -210,22 +218,32 @@ func (w *wire) body(ctx context.Context, n int) ([]byte, error) {
 	if _, err := w.in.Discard(5); err != nil {
 		return nil, err
 	}
-	if err := w.wait(ctx, until); err != nil {
-		return nil, err
-	}
+	in := pieces(func(p []byte) (int, error) {
+		if w.in.Buffered() == 0 {
+			if err := w.wait(ctx, time.Now().Add(w.silence)); err != nil {
+				return 0, err
+			}
+		}
+		return w.in.Read(p)
+	})
 	var err error
 	if n > maxWhole {
 		w.cut = true
-		w.long, err = shrink(w.long[:0], w.in, n)
+		w.long, err = shrink(w.long[:0], in, n)
 		return w.long, err
 	}
 	if cap(w.long) < n {
 		w.long = make([]byte, n)
 	}
 	w.long = w.long[:n]
-	_, err = io.ReadFull(w.in, w.long)
+	_, err = io.ReadFull(in, w.long)
 	return w.long, err
 }
+
+// pieces reads a piece.
+type pieces func([]byte) (int, error)
+
+func (read pieces) Read(p []byte) (int, error) { return read(p) }
 
 func (w *wire) peek(ctx context.Context, n int, until time.Time) ([]byte, error) {
 	if w.in.Buffered() < n {
