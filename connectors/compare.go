@@ -26,8 +26,10 @@ const (
 	// proofBuckets is into how many parts the keys are divided, so that a
 	// difference is found by looking at few of them.
 	proofBuckets = exchange.MaxHeldBuckets
-	// proofKeys is how many keys are looked at together.
-	proofKeys = 100_000
+	// proofKeys is how many keys are looked at together, and uniqueKeys how many where a key comes only once, so that
+	// what is equal need not be kept.
+	proofKeys  = 100_000
+	uniqueKeys = 400_000
 	// proofBytes is how much of differing rows is kept for their repair; the rest is repaired by the next proof.
 	proofBytes = 32 << 20
 	// proofReadings is how often keys that are just being changed are looked at again.
@@ -267,18 +269,50 @@ func (c *comparison) sums(ctx context.Context) (groups [][]int, err error) {
 	for _, sum := range held {
 		c.theirs[sum.Bucket] = sum
 	}
-	keys := int64(proofKeys) // so that the first bucket begins a group
+	most := int64(proofKeys)
+	if c.unique() {
+		most = uniqueKeys
+	}
+	keys := int64(0)
 	for bucket, our := range c.ours {
 		their := c.theirs[bucket]
 		if our.Count == their.Count && our.High == their.High && our.Low == their.Low {
 			continue
 		}
-		if keys += our.Count + their.Count; keys > proofKeys {
-			groups, keys = append(groups, nil), our.Count+their.Count
+		count := their.Count
+		if !c.unique() {
+			count += our.Count
+		}
+		if keys += count; keys > most || len(groups) == 0 {
+			groups, keys = append(groups, nil), count
 		}
 		groups[len(groups)-1] = append(groups[len(groups)-1], bucket)
 	}
 	return groups, nil
+}
+
+// unique says whether every record has a row of its own: its key is that of
+// the table.
+func (c *comparison) unique() bool {
+	var own []string
+	switch {
+	case c.def.SQL != nil:
+		own = c.def.SQL.Key
+	case c.def.Log != nil:
+		own = c.def.Log.Key
+	}
+	columns := slices.Sorted(slices.Values(c.def.Map.KeyColumns()))
+	return len(own) > 0 && slices.Equal(columns, slices.Sorted(slices.Values(own))) &&
+		!slices.ContainsFunc(c.def.Map.Fields, func(f Field) bool {
+			return slices.Contains(c.def.Map.Key, f.To) && (f.HalfWidth || f.Codes != "")
+		})
+}
+
+// held is what the exchange holds under a key, in the least of memory.
+type held struct {
+	high, low uint64
+	micros    int64 // event time
+	deleted   bool
 }
 
 // total adds the sums of all buckets up, for the report.
@@ -294,7 +328,7 @@ func total(sums []exchange.HeldSum) (rows int64, hash string) {
 type found struct {
 	is        string
 	high, low uint64 // of the source; zero if it has no such row
-	held      exchange.HeldKey
+	held      held   // zero if the exchange never had the key
 }
 
 // details finds the keys that differ in some buckets, and reports those for which the exchange does not move.
@@ -333,24 +367,33 @@ func (c *comparison) keys(ctx context.Context, buckets []int, yield func(found, 
 		wanted[bucket] = true
 		c.ours[bucket], c.theirs[bucket] = exchange.HeldSum{}, exchange.HeldSum{}
 	}
-	held := map[string]exchange.HeldKey{}
+	theirs := map[string]held{}
 	err := c.run.cfg.Holdings.HeldKeys(ctx, c.def.Resource, c.def.Name, proofBuckets, buckets, func(k exchange.HeldKey) error {
-		held[k.Key] = k
+		theirs[k.Key] = held{high: k.High, low: k.Low, micros: k.EventTime.UnixMicro(), deleted: k.Deleted}
 		return nil
 	})
 	if err != nil {
 		return Away(FaultExchange, err, "the exchange does not say what it holds")
 	}
-	newest, kept := map[string]record{}, 0
+	newest, kept, unique := map[string]record{}, 0, c.unique()
 	_, err = c.scan(ctx, func(r record) error {
-		if r.draft.Key == "" || !wanted[exchange.HeldBucket(r.draft.Key, proofBuckets)] {
+		bucket := exchange.HeldBucket(r.draft.Key, proofBuckets)
+		if r.draft.Key == "" || !wanted[bucket] {
+			return nil
+		}
+		h, ok := theirs[r.draft.Key]
+		same := ok && !r.refused && r.is(h)
+		if same && unique {
+			c.ours[bucket].Add(r.high, r.low)
+			c.theirs[bucket].Add(h.high, h.low)
+			delete(theirs, r.draft.Key)
 			return nil
 		}
 		if was, ok := newest[r.draft.Key]; ok && was.draft.EventTime.After(r.draft.EventTime) {
 			return nil
 		}
 		r.draft.Raw = nil // an accepted draft needs it no more
-		if h, ok := held[r.draft.Key]; ok && r.is(h) || r.refused || !c.how.repair || kept > proofBytes {
+		if same || r.refused || !c.how.repair || kept > proofBytes {
 			r.draft.Payload, r.sourceKey = nil, nil
 		}
 		kept += len(r.draft.Payload)
@@ -361,17 +404,17 @@ func (c *comparison) keys(ctx context.Context, buckets []int, yield func(found, 
 		return err
 	}
 	for key, r := range newest {
-		h, ok := held[key]
-		delete(held, key)
+		h, ok := theirs[key]
+		delete(theirs, key)
 		bucket := exchange.HeldBucket(key, proofBuckets)
 		if r.refused {
 			continue // what the exchange holds stays as it is
 		}
-		if ok && !h.Deleted {
-			c.theirs[bucket].Add(h.High, h.Low)
+		if ok && !h.deleted {
+			c.theirs[bucket].Add(h.high, h.low)
 		}
 		f := found{is: isMissing, high: r.high, low: r.low, held: h}
-		switch there := ok && !h.Deleted; {
+		switch there := ok && !h.deleted; {
 		case r.draft.Operation == exchange.Delete && !there:
 			continue
 		case r.draft.Operation == exchange.Delete:
@@ -389,11 +432,11 @@ func (c *comparison) keys(ctx context.Context, buckets []int, yield func(found, 
 			return err
 		}
 	}
-	for key, h := range held {
-		if h.Deleted {
+	for key, h := range theirs {
+		if h.deleted {
 			continue
 		}
-		c.theirs[exchange.HeldBucket(key, proofBuckets)].Add(h.High, h.Low)
+		c.theirs[exchange.HeldBucket(key, proofBuckets)].Add(h.high, h.low)
 		gone := record{draft: exchange.Draft{Key: key, Operation: exchange.Delete}}
 		if err := yield(found{is: isExtra, held: h}, gone); err != nil {
 			return err
@@ -403,6 +446,6 @@ func (c *comparison) keys(ctx context.Context, buckets []int, yield func(found, 
 }
 
 // is says whether the record is the one that the exchange holds.
-func (r record) is(h exchange.HeldKey) bool {
-	return r.draft.Operation != exchange.Delete && r.high == h.High && r.low == h.Low
+func (r record) is(h held) bool {
+	return r.draft.Operation != exchange.Delete && !h.deleted && r.high == h.high && r.low == h.low
 }

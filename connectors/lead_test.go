@@ -61,8 +61,7 @@ func TestLeadASource(t *testing.T) {
 		if err := r.AcceptColumns(ctx, name); !errors.Is(err, connectors.ErrNothingOffered) {
 			t.Errorf("accepting what nobody offered: %v", err)
 		}
-		d.exec(t, `ALTER TABLE people ADD COLUMN town TEXT`)
-		d.exec(t, `ALTER TABLE people ADD COLUMN village TEXT NOT NULL DEFAULT ''`)
+		d.exec(t, `BEGIN; ALTER TABLE people ADD COLUMN town TEXT; ALTER TABLE people ADD COLUMN village TEXT NOT NULL DEFAULT ''; COMMIT`)
 		d.exec(t, `INSERT INTO people VALUES ('b', '李四', '1', '5', '2025-11-03 08:00:01', '', '')`)
 		await(t, r, "blocked", state(connectors.Blocked, connectors.FaultSchema))
 		if got := r.Status()[0]; got.Read != 1 || !strings.Contains(got.Fault, `column "village" is new and may not be null`) {

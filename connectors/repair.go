@@ -42,7 +42,7 @@ func (c *comparison) differs(ctx context.Context, f found, r record) error {
 		r.draft.Operation, r.draft.Payload = exchange.Delete, nil
 	}
 	// It takes the place of what is held, a delete too, and of nothing newer.
-	if after := f.held.EventTime.Add(time.Microsecond); !f.held.EventTime.IsZero() && (f.is == isExtra || r.draft.EventTime.Before(after)) {
+	if after := time.UnixMicro(f.held.micros + 1).UTC(); f.held != (held{}) && (f.is == isExtra || r.draft.EventTime.Before(after)) {
 		r.draft.EventTime = after
 	}
 	c.report.Repaired++
