@@ -252,7 +252,9 @@ func TestHeld(t *testing.T) {
 func TestHeldWhileStoring(t *testing.T) {
 	cfg := config(t)
 	cfg.BatchRecords, cfg.Linger = 500, time.Millisecond
-	s, b := openStore(t, cfg), openBus(t)
+	b := openBus(t)
+	cfg.Feed = b // the sink may not have begun when the log is asked
+	s := openStore(t, cfg)
 	const resource, source, keys, versions = "police.resident", "police/test", 1000, 30
 	startSink(t, s, b)
 	m := heldModel{}

@@ -49,7 +49,9 @@ func pages(t *testing.T, s *Store, q exchange.RejectedQuery) (all []exchange.Rej
 }
 
 func TestRejectedRecords(t *testing.T) {
-	s, b := openStore(t, config(t)), openBus(t)
+	cfg, b := config(t), openBus(t)
+	cfg.Feed = b // the sink may not have begun when the log is asked
+	s := openStore(t, cfg)
 	day := time.Date(2026, 5, 1, 0, 0, 0, 123457000, time.UTC)
 	every := make([]byte, 256)
 	for i := range every {
@@ -134,7 +136,9 @@ func TestRejectedRecords(t *testing.T) {
 
 // TestRejectedLong has pages end where they grow too long, even with one record, and keeps every byte.
 func TestRejectedLong(t *testing.T) {
-	s, b := openStore(t, config(t)), openBus(t)
+	cfg, b := config(t), openBus(t)
+	cfg.Feed = b // the sink may not have begun when the log is asked
+	s := openStore(t, cfg)
 	startSink(t, s, b)
 	day := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 	var want []exchange.Rejected

@@ -262,15 +262,17 @@ func (s *sourceRun) agree(ctx context.Context, columns []Column) error {
 	if columns == nil || slices.Equal(c.agreed, columns) && c.offered == nil {
 		return nil
 	}
-	added, change := compareColumns(c.agreed, columns)
-	if c.agreed == nil {
-		added, change = nil, ""
-	}
-	var names string
-	for _, column := range added {
-		names += " " + column.Name + " " + column.Type + ";"
-	}
+	var added []Column
+	var change, names string
 	err := s.runner.changeControl(ctx, s.def.Name, func(now *control) (Event, error) {
+		// Held against what is agreed now: somebody may have accepted the columns a moment ago.
+		added, change, names = nil, "", ""
+		if now.agreed != nil {
+			added, change = compareColumns(now.agreed, columns)
+		}
+		for _, column := range added {
+			names += " " + column.Name + " " + column.Type + ";"
+		}
 		event := Event{}
 		switch {
 		case change == "":
