@@ -7,14 +7,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	mathrand "math/rand/v2"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -165,72 +162,4 @@ func code(t testing.TB, err error) connectors.FaultCode {
 		t.Fatalf("%v is no fault", err)
 	}
 	return f.Code
-}
-
-// proxy stands between the source and the database and can cut their connections.
-type proxy struct {
-	listener net.Listener
-	target   string
-
-	mu    sync.Mutex
-	down  bool
-	conns []net.Conn
-}
-
-func newProxy(t testing.TB, target string) *proxy {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{listener: listener, target: target}
-	var wg sync.WaitGroup
-	wg.Go(p.serve)
-	t.Cleanup(func() {
-		_ = listener.Close()
-		p.cut()
-		wg.Wait()
-	})
-	return p
-}
-
-func (p *proxy) serve() {
-	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		server, err := (&net.Dialer{}).Dial("tcp", p.target)
-		p.mu.Lock()
-		if err != nil || p.down {
-			_ = client.Close()
-			if server != nil {
-				_ = server.Close()
-			}
-		} else {
-			p.conns = append(p.conns, client, server)
-			for _, pair := range [][2]net.Conn{{server, client}, {client, server}} {
-				go func() { // each side sees that the other one has gone
-					_, _ = io.Copy(pair[0], pair[1])
-					_, _ = pair[0].Close(), pair[1].Close()
-				}()
-			}
-		}
-		p.mu.Unlock()
-	}
-}
-
-func (p *proxy) cut() (mend func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.down = true
-	for _, c := range p.conns {
-		_ = c.Close()
-	}
-	p.conns = nil
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.down = false
-	}
 }

@@ -57,14 +57,14 @@ func (b begun) Open(ctx context.Context, after json.RawMessage) error {
 func system(t *testing.T, driver string) connectortest.System {
 	db := newDepartment(t)
 	db.run(t, `CREATE TABLE people (id VARCHAR(30) PRIMARY KEY, name LONGTEXT CHARACTER SET latin1, updated_at VARCHAR(30)) CHARACTER SET utf8mb4`)
-	proxy := newProxy(t, db.url.Host)
+	proxy := connectortest.NewProxy(t, db.url.Host)
 	through := *db.url
-	through.Host = proxy.listener.Addr().String()
+	through.Host = proxy.Address()
 	def := db.definition(t, "people", "id", "name", "updated_at")
 	def.Map = connectortest.Mapping()
 	def.Log.Driver, def.Log.DSNFile, def.Log.Charset = driver, secret(t, through.String()), "gbk"
 	return connectortest.System{
-		Definition: def, Construct: New, Log: true, Cut: func(*testing.T) func() { return proxy.cut() },
+		Definition: def, Construct: New, Log: true, Cut: func(*testing.T) func() { return proxy.Cut() },
 		Append: func(t *testing.T, rows []connectortest.Row) {
 			for _, r := range rows {
 				name, err := simplifiedchinese.GBK.NewEncoder().Bytes([]byte(r.Name))

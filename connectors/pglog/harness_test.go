@@ -6,14 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,13 +26,13 @@ func TestSuite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		proxy := newProxy(t, u.Host)
-		u.Host = proxy.listener.Addr().String()
+		proxy := connectortest.NewProxy(t, u.Host)
+		u.Host = proxy.Address()
 		def := connectortest.Definition(connectors.KindLog)
 		def.Log = d.definition().Log
 		def.Log.DSNFile = secret(t, u.String())
 		return connectortest.System{
-			Definition: def, Construct: New, Log: true, Cut: func(*testing.T) func() { return proxy.cut() },
+			Definition: def, Construct: New, Log: true, Cut: func(*testing.T) func() { return proxy.Cut() },
 			Append: func(t *testing.T, rows []connectortest.Row) {
 				for _, r := range rows {
 					d.exec(t, `INSERT INTO people VALUES ($1, $2, $3)`, r.ID, r.Name, r.UpdatedAt)
@@ -298,68 +295,4 @@ func secret(t testing.TB, text string) string {
 		t.Fatal(err)
 	}
 	return name
-}
-
-// proxy stands between the source and the database and can cut their connections.
-type proxy struct {
-	listener net.Listener
-	target   string
-
-	mu    sync.Mutex
-	down  bool
-	conns []net.Conn
-}
-
-func newProxy(t testing.TB, target string) *proxy {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{listener: listener, target: target}
-	var wg sync.WaitGroup
-	wg.Go(p.serve)
-	t.Cleanup(func() {
-		_ = listener.Close()
-		p.cut()
-		wg.Wait()
-	})
-	return p
-}
-
-func (p *proxy) serve() {
-	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		server, err := (&net.Dialer{}).Dial("tcp", p.target)
-		p.mu.Lock()
-		if err != nil || p.down {
-			_ = client.Close()
-			if server != nil {
-				_ = server.Close()
-			}
-		} else {
-			p.conns = append(p.conns, client, server)
-			go func() { _, _ = io.Copy(server, client); _ = server.Close() }()
-			go func() { _, _ = io.Copy(client, server); _ = client.Close() }()
-		}
-		p.mu.Unlock()
-	}
-}
-
-func (p *proxy) cut() (mend func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.down = true
-	for _, c := range p.conns {
-		_ = c.Close()
-	}
-	p.conns = nil
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.down = false
-	}
 }

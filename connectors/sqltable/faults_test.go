@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/connectors/connectortest"
 	"github.com/onewindow/onewindow/exchange"
 )
 
@@ -231,11 +232,11 @@ func TestServerAway(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		proxy := newProxy(t, u.Host)
-		u.Host = proxy.listener.Addr().String()
+		proxy := connectortest.NewProxy(t, u.Host)
+		u.Host = proxy.Address()
 		db.dsnFile = secret(t, u.String())
 		table := db.table(t, TableConfig{Table: "people", Key: []string{"id"}, Columns: []string{"name"}})
-		mend := proxy.cut()
+		mend := proxy.Cut()
 		for range 2 {
 			_, err = table.Chunk(t.Context(), connectors.KeyRange{}, nil, 10)
 			expectFault(t, err, connectors.FaultUnreachable, "people")

@@ -5,13 +5,10 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
-	"io"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
@@ -185,69 +182,5 @@ func all(t testing.TB, table *Table, r connectors.KeyRange, limit int) []connect
 		if len(rows) > 1_000_000 {
 			t.Fatal("the table does not end")
 		}
-	}
-}
-
-// proxy stands between the source and the database and can cut their connections.
-type proxy struct {
-	listener net.Listener
-	target   string
-
-	mu    sync.Mutex
-	down  bool
-	conns []net.Conn
-}
-
-func newProxy(t *testing.T, target string) *proxy {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{listener: listener, target: target}
-	var wg sync.WaitGroup
-	wg.Go(p.serve)
-	t.Cleanup(func() {
-		_ = listener.Close()
-		p.cut()
-		wg.Wait()
-	})
-	return p
-}
-
-func (p *proxy) serve() {
-	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		server, err := (&net.Dialer{}).Dial("tcp", p.target)
-		p.mu.Lock()
-		if err != nil || p.down {
-			_ = client.Close()
-			if server != nil {
-				_ = server.Close()
-			}
-		} else {
-			p.conns = append(p.conns, client, server)
-			go func() { _, _ = io.Copy(server, client) }()
-			go func() { _, _ = io.Copy(client, server) }()
-		}
-		p.mu.Unlock()
-	}
-}
-
-func (p *proxy) cut() (mend func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.down = true
-	for _, c := range p.conns {
-		_ = c.Close()
-	}
-	p.conns = nil
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.down = false
 	}
 }

@@ -33,9 +33,9 @@ func system(t *testing.T, driver string) connectortest.System {
 		if err != nil {
 			t.Fatal(err)
 		}
-		proxy := newProxy(t, u.Host)
-		u.Host = proxy.listener.Addr().String()
-		dsnFile, cut = secret(t, u.String()), func(*testing.T) func() { return proxy.cut() }
+		proxy := connectortest.NewProxy(t, u.Host)
+		u.Host = proxy.Address()
+		dsnFile, cut = secret(t, u.String()), func(*testing.T) func() { return proxy.Cut() }
 	}
 	def := connectortest.Definition(connectors.KindSQL)
 	def.SQL = &connectors.SQL{Driver: driver, DSNFile: dsnFile, Table: "people", Mode: connectors.Cursor, Cursor: "updated_at", Key: []string{"id"}}
