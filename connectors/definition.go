@@ -46,16 +46,19 @@ type Proof struct {
 	Repair bool
 }
 
-// Limits bound the load on the source; the runner keeps them for every kind.
+// Limits bound the load on the source. The runner keeps rows, share of time and
+// hours for every kind, where a proof has a share of its own beside the
+// reading; the sources keep connections and time of a query.
 type Limits struct {
 	// RowsPerSecond bounds the rows read, as an average over a second; 0 for no bound.
 	RowsPerSecond int
-	// Connections bounds the connections that the source may hold at a time, at least 1.
+	// Connections bounds the connections that the source may hold at a time, at least 1. A scan (proof, check)
+	// has one more. Following a log takes two (MySQL and MariaDB, which refuse 1) or three (PostgreSQL, whatever is said here).
 	Connections int
 	// QueryTime bounds one query or request, at the source itself where it can.
 	QueryTime time.Duration
 	// BusyShare, 1 to 100, is the share of time in which the source may be at work
-	// for us: after a query of 1 s with a share of 25 it is left alone for 3 s.
+	// for us: after a query of 1 s with a share of 25 it is left alone for 3 s. Not while a log or topic is followed.
 	BusyShare int
 	// Hours are the times of day, in the mapping's time zone, in which the source may be read; empty for always.
 	Hours []TimeSpan

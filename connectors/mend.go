@@ -17,10 +17,13 @@ type Mended struct {
 
 // Mend puts a rejected row right and publishes it: the values of columns take
 // the place of those of the row, and the definition of its source maps it as
-// it is now. A row that was kept as a JSON object (of tables, endpoints,
-// topics) needs only the columns that are wrong, or none if the definition or
-// the schema was mended; of other rows all columns of the mapping are needed.
-// Errors: [exchange.ErrUnknownRejected], [ErrUnknownSource], [ErrInvalid].
+// it is now. A row that was kept as a JSON object (of tables and endpoints)
+// needs only the columns that are wrong, or none if the definition or the
+// schema was mended; of other rows, and where columns are masked, all columns
+// of the mapping are needed. Where no column says when a row became true
+// (logs, topics, tables in bulk mode) nobody knows what came after it: that is
+// [ErrInvalid], and the row is put right at its source. Errors also:
+// [exchange.ErrUnknownRejected], [ErrUnknownSource].
 func (r *Runner) Mend(ctx context.Context, id string, columns map[string]string, by string) (Mended, error) {
 	rejected, err := r.Rejected(ctx, id)
 	if err != nil {

@@ -92,6 +92,7 @@ type Runner struct {
 	mu       sync.Mutex
 	statuses map[string]Status
 	runs     map[string]*sourceRun
+	stored   map[string]defined // definitions that came by the API, as they were read last
 }
 
 // NewRunner applies the migrations and returns a runner that has nothing to do yet.

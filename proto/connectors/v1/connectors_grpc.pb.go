@@ -71,7 +71,7 @@ type ConnectorsServiceClient interface {
 	// Lists rejected rows, newest first.
 	ListRejected(ctx context.Context, in *ListRejectedRequest, opts ...grpc.CallOption) (*ListRejectedResponse, error)
 	// Puts a rejected row right and publishes it: with other values for some columns, or as it is after the definition
-	// or the resource's schema was mended.
+	// or the resource's schema was mended. Rows of logs, topics and tables in bulk mode are put right at their source.
 	MendRejected(ctx context.Context, in *MendRejectedRequest, opts ...grpc.CallOption) (*MendRejectedResponse, error)
 }
 
@@ -257,7 +257,7 @@ type ConnectorsServiceServer interface {
 	// Lists rejected rows, newest first.
 	ListRejected(context.Context, *ListRejectedRequest) (*ListRejectedResponse, error)
 	// Puts a rejected row right and publishes it: with other values for some columns, or as it is after the definition
-	// or the resource's schema was mended.
+	// or the resource's schema was mended. Rows of logs, topics and tables in bulk mode are put right at their source.
 	MendRejected(context.Context, *MendRejectedRequest) (*MendRejectedResponse, error)
 	mustEmbedUnimplementedConnectorsServiceServer()
 }
