@@ -3,6 +3,7 @@ package sqltable
 import (
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -143,6 +144,44 @@ func TestMySQLTextLatin1(t *testing.T) {
 	}
 }
 
+// TestWideCharsets reads texts, as keys too, in the character sets that have units of several bytes, and rejects halves of pairs.
+func TestWideCharsets(t *testing.T) {
+	db := newDepartment(t, "mariadb")
+	for characterSet, half := range map[string]string{"ucs2": "D842", "utf16": "", "utf16le": "", "utf32": ""} {
+		table := "people_" + characterSet
+		db.run(t, "CREATE TABLE "+table+" (name VARCHAR(20) CHARACTER SET "+characterSet+" COLLATE "+characterSet+"_bin NOT NULL PRIMARY KEY, id INTEGER)")
+		want := map[string]string{"张三": "1", "\ufeff鎔": "2", "": "3", "plain": "4"}
+		if characterSet != "ucs2" {
+			want["𠮷😀"] = "5"
+		}
+		for name, id := range want {
+			db.run(t, "INSERT INTO "+table+" VALUES ($1, $2)", name, id)
+		}
+		if half != "" { // which the server takes in ucs2 alone
+			db.run(t, "INSERT INTO "+table+" VALUES (_ucs2 X'"+half+"', 9)")
+		}
+		read := db.table(t, TableConfig{Table: table, Key: []string{"name"}, Columns: []string{"id", "name"}})
+		got := map[string]string{}
+		for _, row := range all(t, read, connectors.KeyRange{}, 1) {
+			if row.Rejection != nil {
+				if row.Rejection.Rule != exchange.RuleEncoding || !strings.Contains(string(row.Raw), strings.ToLower(half)) || half == "" {
+					t.Errorf("%s: %+v %s", characterSet, row.Rejection, row.Raw)
+				}
+				half = ""
+				continue
+			}
+			got[row.Values[1].Text] = row.Values[0].Text
+			again, err := read.ByKey(t.Context(), [][]string{row.Key})
+			if err != nil || len(again) != 1 || again[0].Values[0] != row.Values[0] {
+				t.Errorf("%s: by the key %q: %+v, %v", characterSet, row.Key, again, err)
+			}
+		}
+		if !maps.Equal(got, want) || half != "" {
+			t.Errorf("%s: %q; want %q", characterSet, got, want)
+		}
+	}
+}
+
 // TestUnknownCharset refuses a column whose charset cannot be decoded, and no other.
 func TestUnknownCharset(t *testing.T) {
 	db := newDepartment(t, "mariadb")
@@ -161,6 +200,8 @@ func FuzzMySQLText(f *testing.F) {
 		f.Add("bit", "", []byte(seed))
 		f.Add("timestamp", "", []byte(seed))
 		f.Add("text", "latin1", []byte(seed))
+		f.Add("text", "utf16le", []byte(seed))
+		f.Add("text", "utf32", []byte(seed))
 		f.Add("blob", "", []byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, dataType, characterSet string, cell []byte) {

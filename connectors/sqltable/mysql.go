@@ -89,6 +89,8 @@ func mysqlSession(ctx context.Context, e *sqlEngine, cfg TableConfig) error {
 		locks = ", innodb_lock_wait_timeout = 5"
 	}
 	for _, set := range []string{
+		// Queries are in UTF-8 whatever the server makes of the handshake (skip-character-set-client-handshake, init_connect).
+		"SET NAMES utf8mb4",
 		// ALLOW_INVALID_DATES so that any date that is there can be compared; nothing else that changes what is read.
 		"SET SESSION character_set_results = NULL, time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES', lock_wait_timeout = 5" + locks,
 		e.limited(0),

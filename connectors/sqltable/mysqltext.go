@@ -1,12 +1,16 @@
 package sqltable
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/big"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/encoding/unicode/utf32"
 
 	"github.com/onewindow/onewindow/connectors/charset"
 )
@@ -32,16 +36,6 @@ func NewMySQLText(dataType, characterSet, override string) (*MySQLText, error) {
 // of the column's charset.
 func (m *MySQLText) Append(dst, cell []byte) (text []byte, valid bool) {
 	return m.coding.decode(dst, cell)
-}
-
-// MySQLText returns what makes texts of a column of the table, also of one that is not selected.
-func (t *Table) MySQLText(name string) (*MySQLText, error) {
-	for _, c := range t.columns {
-		if c.Name == name {
-			return NewMySQLText(c.kind, c.charset, t.cfg.Charset)
-		}
-	}
-	return nil, fmt.Errorf("connectors: %s has no column %q", t.place(), name)
 }
 
 func mysqlCoding(dataType, characterSet, override string) (coding, error) {
@@ -78,6 +72,8 @@ func mysqlCoding(dataType, characterSet, override string) (coding, error) {
 		return codingOf(charset.GB18030)
 	case "big5":
 		return codingOf(charset.Big5)
+	case "ucs2", "utf16", "utf16le", "utf32":
+		return wideCoding(characterSet), nil
 	case "ascii":
 		return ascii(), nil
 	case "latin1":
@@ -94,6 +90,44 @@ func mysqlCoding(dataType, characterSet, override string) (coding, error) {
 		}}, nil
 	}
 	return coding{}, fmt.Errorf("its character set %q cannot be decoded here; state what its bytes are with charset", characterSet)
+}
+
+// wideCoding is the coding of the character sets that have units of more than one byte. Half a pair, and what is beyond
+// Unicode, is invalid.
+func wideCoding(characterSet string) coding {
+	c := coding{name: characterSet}
+	size, order := 2, binary.ByteOrder(binary.BigEndian)
+	switch characterSet {
+	case "utf16le":
+		order, c.encode = binary.LittleEndian, unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
+	case "utf32":
+		size, c.encode = 4, utf32.UTF32(utf32.BigEndian, utf32.IgnoreBOM)
+	default:
+		c.encode = unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
+	}
+	c.decode = func(dst, cell []byte) (_ []byte, valid bool) {
+		if len(cell)%size != 0 {
+			return dst, false
+		}
+		for len(cell) > 0 {
+			r := rune(utf8.MaxRune + 1)
+			if size == 2 {
+				r = rune(order.Uint16(cell))
+			} else if n := order.Uint32(cell); n <= utf8.MaxRune {
+				r = rune(n)
+			}
+			if cell = cell[size:]; size == 2 && utf16.IsSurrogate(r) && len(cell) > 0 && characterSet != "ucs2" {
+				r = utf16.DecodeRune(r, rune(order.Uint16(cell)))
+				cell = cell[size:]
+			}
+			if !utf8.ValidRune(r) || r == utf8.RuneError {
+				return dst, false
+			}
+			dst = utf8.AppendRune(dst, r)
+		}
+		return dst, true
+	}
+	return c
 }
 
 const utcOffset = "+00:00"

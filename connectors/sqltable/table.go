@@ -158,6 +158,15 @@ func ReadURL(file string) (string, error) {
 // Columns returns all columns of the table as it declared them when they were last read.
 func (t *Table) Columns() []connectors.Column { return declared(t.columns) }
 
+// CharacterSets returns the character set of each of Columns as the database names it, empty for none.
+func (t *Table) CharacterSets() []string {
+	all := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		all[i] = c.charset
+	}
+	return all
+}
+
 func declared(columns []column) []connectors.Column {
 	all := make([]connectors.Column, len(columns))
 	for i, c := range columns {
