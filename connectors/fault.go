@@ -23,6 +23,7 @@ const (
 	FaultLogPurged    FaultCode = "LOG_PURGED"           // the binlog at the saved position is gone: changes may be missed
 	FaultLogSettings  FaultCode = "LOG_SETTINGS"         // the database does not log what change capture needs
 	FaultSchema       FaultCode = "SCHEMA_CHANGED"       // columns changed in a way that was not agreed
+	FaultMismatch     FaultCode = "SCHEMA_MISMATCH"      // two descriptions of one table differ, again and again
 	FaultKeyless      FaultCode = "ROWS_WITHOUT_KEY"     // rows that the order of reading cannot reach
 	FaultPosition     FaultCode = "FOREIGN_POSITION"     // what was saved belongs to another source
 	FaultIncomplete   FaultCode = "FILE_INCOMPLETE"      // a file stays half written

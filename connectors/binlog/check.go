@@ -17,7 +17,7 @@ func (s *source) checked(ctx context.Context) (*sqltable.Table, error) {
 	table, err := sqltable.OpenTable(ctx, cfg)
 	faults := []error{err}
 	if err == nil {
-		other.selected = table.Selected()
+		other.rows, other.selected = table, table.Selected()
 		_ = table.Close() // one connection at a time
 	}
 	if serr := other.connect(ctx); serr != nil {

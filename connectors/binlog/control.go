@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -113,23 +114,8 @@ func (c *control) holds(ctx context.Context, limit time.Duration, p place) (bool
 	return false, nil
 }
 
-func quoteText(text string) string {
-	return "'" + strings.NewReplacer("'", "''", `\`, `\\`).Replace(text) + "'"
-}
-
-// describe lists the columns of the table; none if it is not there.
-func (c *control) describe(ctx context.Context, limit time.Duration, schema, table string) ([]column, error) {
-	rows, err := c.query(ctx, limit, `SELECT column_name AS name, column_type AS type, is_nullable AS nullable, character_set_name AS charset
-		FROM information_schema.columns WHERE table_schema = `+quoteText(schema)+` AND table_name = `+quoteText(table)+` ORDER BY ordinal_position`)
-	if err != nil {
-		return nil, err
-	}
-	columns := make([]column, len(rows))
-	for i, row := range rows {
-		columns[i] = column{Name: row["name"], Type: row["type"], Nullable: row["nullable"] == "YES", Charset: row["charset"]}
-	}
-	return columns, nil
-}
+// quoteText writes a text as a literal that no setting of the session reads otherwise.
+func quoteText(text string) string { return "_utf8mb4 X'" + hex.EncodeToString([]byte(text)) + "'" }
 
 // hidden says why rows of the table have columns in the log that the table does not show; empty if they have none.
 func (c *control) hidden(ctx context.Context, limit time.Duration, schema, table string) (string, error) {
@@ -250,10 +236,17 @@ func (t target) connect(ctx context.Context) (*client.Conn, error) {
 	}
 	conn, err := client.ConnectWithDialer(ctx, "tcp", t.address, t.user, t.password, "", dial, func(c *client.Conn) error {
 		c.SetTLSConfig(t.tls)
-		return nil
+		return c.SetCollation("utf8mb4_general_ci") // for the user's name; MariaDB does not know the collation of the library's choice
 	})
 	if err != nil {
 		return nil, err
+	}
+	// Servers may ignore what the handshake says (skip-character-set-client-handshake), or change it after (init_connect).
+	for _, set := range []string{"SET NAMES utf8mb4", "SET SESSION sql_mode = ''"} {
+		if _, err := conn.Execute(set); err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
 	}
 	return conn, conn.SetDeadline(time.Time{})
 }

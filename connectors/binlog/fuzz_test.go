@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -72,6 +73,9 @@ func FuzzRows(f *testing.F) {
 		{mysql.MYSQL_TYPE_DATE, 0, "date"},
 		{mysql.MYSQL_TYPE_YEAR, 0, "year(4)"},
 		{mysql.MYSQL_TYPE_DOUBLE, 8, "double"},
+		{mysql.MYSQL_TYPE_STRING, uint16(mysql.MYSQL_TYPE_STRING)<<8 | 16, "uuid"},
+		{mysql.MYSQL_TYPE_STRING, uint16(mysql.MYSQL_TYPE_STRING)<<8 | 16, "inet6"},
+		{mysql.MYSQL_TYPE_STRING, uint16(mysql.MYSQL_TYPE_STRING)<<8 | 4, "inet4"},
 	}
 	table := &replication.TableMapEvent{ColumnCount: uint64(len(kinds))}
 	var columns []column
@@ -79,11 +83,15 @@ func FuzzRows(f *testing.F) {
 	for i, k := range kinds {
 		name := string(rune('a' + i))
 		table.ColumnType, table.ColumnMeta = append(table.ColumnType, k.kind), append(table.ColumnMeta, k.meta)
-		columns, names = append(columns, column{Name: name, Type: k.text}), append(names, name)
+		c := column{Name: name, Type: k.text}
+		for _, member := range c.names() {
+			c.Members += hex.EncodeToString([]byte(member)) + ","
+		}
+		columns, names = append(columns, c), append(names, name)
 	}
-	head := append([]byte{1, 0, 0, 0, 0, 0, 1, 0, 16, 0xff, 0xff}, bytes.Repeat([]byte{0}, 2)...)
+	head := append([]byte{1, 0, 0, 0, 0, 0, 1, 0, 19, 0xff, 0xff, 0x07}, bytes.Repeat([]byte{0}, 3)...)
 	f.Add(byte(replication.WRITE_ROWS_EVENTv1), append(head, bytes.Repeat([]byte{0x80, 1}, 200)...))
-	f.Add(byte(replication.UPDATE_ROWS_EVENTv2), append([]byte{1, 0, 0, 0, 0, 0, 1, 0, 2, 0, 16, 0xff, 0xff, 0xff, 0xff, 0, 0}, bytes.Repeat([]byte{0, 5}, 200)...))
+	f.Add(byte(replication.UPDATE_ROWS_EVENTv2), append([]byte{1, 0, 0, 0, 0, 0, 1, 0, 2, 0, 19, 0xff, 0xff, 0x07, 0xff, 0xff, 0x07, 0, 0, 0}, bytes.Repeat([]byte{0, 5}, 200)...))
 	f.Add(byte(replication.MARIADB_WRITE_ROWS_COMPRESSED_EVENT_V1), append(head, 0x81, 4, 0x78, 0x9c))
 	f.Fuzz(func(t *testing.T, kind byte, body []byte) {
 		p, err := newPlan(table, columns, names)
@@ -163,13 +171,21 @@ func TestStatements(t *testing.T) {
 		{"ALTER IGNORE TABLE people ADD UNIQUE (name)", true, true},
 		{"DROP DATABASE dep", true, true},
 		{"DROP DATABASE dep2", false, false},
+		{"CREATE OR REPLACE DATABASE dep", true, true},
+		{"CREATE DATABASE IF NOT EXISTS dep", false, false},
+		{"CREATE OR REPLACE INDEX i ON people (name)", false, true},
+		{"ALTER DATABASE dep CHARACTER SET gbk", false, false},
+		{"ALTER TABLE people RENAME TO old", true, true},
+		{"ALTER TABLE old RENAME `people`", true, true},
+		{"ALTER TABLE people EXCHANGE PARTITION p0 WITH TABLE old", true, true},
+		{"SET STATEMENT max_statement_time = 5, x = 'for drop' FOR TRUNCATE TABLE people", true, false},
+		{"SET STATEMENT sort_buffer_size=1 for alter table people ADD y INT", false, true},
 		{"GRANT SELECT ON people TO x", false, false},
 	} {
 		s := &source{target: target{schema: "dep", table: "people"}}
-		verb, rest := verbOf(test.text)
-		switch verb {
+		switch verb, _ := commandOf(test.text); verb {
 		case "TRUNCATE", "ALTER", "DROP", "RENAME", "CREATE":
-			s.definition("dep", verb, rest)
+			s.definition(verb, statementText{schema: "dep", readings: []string{test.text}})
 		}
 		if s.gap != test.gap || s.stale != test.stale {
 			t.Errorf("%s: gap %v, stale %v", test.text, s.gap, s.stale)
@@ -180,8 +196,8 @@ func TestStatements(t *testing.T) {
 		"ALTER TABLE people DROP name": false, "ALTER TABLE dep.people DROP name": true, "RENAME TABLE people TO `dep`.people": true,
 	} {
 		s := &source{target: target{schema: "dep", table: "people"}}
-		verb, rest := verbOf(text)
-		if s.definition("other", verb, rest); s.stale != want {
+		verb, _ := commandOf(text)
+		if s.definition(verb, statementText{schema: "other", readings: []string{text}}); s.stale != want {
 			t.Errorf("%s in another database: stale %v", text, s.stale)
 		}
 	}

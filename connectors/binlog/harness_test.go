@@ -66,6 +66,9 @@ func openURL(t testing.TB, u *url.URL) *sql.DB {
 	if u.Path != "" && u.Path != "/onewindow" {
 		config.DBName = u.Path[1:]
 	}
+	if err := config.Apply(mysql.Charset("utf8mb4", "")); err != nil { // servers of tests may ignore the handshake
+		t.Fatal(err)
+	}
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
 		t.Fatal(err)

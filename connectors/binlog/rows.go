@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/bits"
 	"slices"
-	"strconv"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
@@ -195,7 +194,10 @@ func (p *plan) text(c *logColumn, value []byte) []byte {
 		if year > 0 {
 			year += 1900
 		}
-		p.scratch = appendPadded(p.scratch, year, 4)
+		if c.width == 2 {
+			year %= 100
+		}
+		p.scratch = appendPadded(p.scratch, year, c.width)
 	case mysql.MYSQL_TYPE_DATE:
 		p.scratch = appendDate(p.scratch, value)
 	case mysql.MYSQL_TYPE_TIME:
@@ -220,17 +222,23 @@ func (p *plan) text(c *logColumn, value []byte) []byte {
 		for i, name := range c.members {
 			if i < 64 && bits&(1<<i) != 0 {
 				if len(p.scratch) > start {
-					p.scratch = append(p.scratch, ',')
+					p.scratch = append(p.scratch, c.comma()...)
 				}
 				p.scratch = append(p.scratch, name...)
 			}
 		}
 	case mysql.MYSQL_TYPE_STRING:
-		if len(value) >= c.width {
+		switch { // what is stored as BINARY(n) is logged without the zeros at its end
+		case c.format != nil:
+			whole := [16]byte{}
+			copy(whole[:], value)
+			p.scratch = c.format(p.scratch, whole)
+		case len(value) >= c.width:
 			return value
+		default:
+			p.scratch = append(p.scratch, value...)
+			p.scratch = append(p.scratch, make([]byte, c.width-len(value))...)
 		}
-		p.scratch = append(p.scratch, value...) // BINARY(n) is logged without the zeros at its end
-		p.scratch = append(p.scratch, make([]byte, c.width-len(value))...)
 	default:
 		return value
 	}
@@ -246,7 +254,7 @@ func (p *plan) text(c *logColumn, value []byte) []byte {
 // float writes a FLOAT or DOUBLE, with the decimals that were declared.
 func (c *logColumn) float(dst []byte, value float64, digits int) []byte {
 	if c.digits >= 0 {
-		return strconv.AppendFloat(dst, value, 'f', c.digits, 64)
+		return appendFixed(dst, value, c.digits)
 	}
 	return appendFloat(dst, value, digits)
 }

@@ -97,6 +97,7 @@ func TestOwnServer(t *testing.T) {
 	t.Run("rotated", func(t *testing.T) { testRotated(t, address) })
 	t.Run("compressed", func(t *testing.T) { testCompressed(t, address) })
 	t.Run("names in the log", func(t *testing.T) { testFullMetadata(t, address) })
+	t.Run("names of values in the log", func(t *testing.T) { testLoggedNames(t, address) })
 	t.Run("long rows", func(t *testing.T) { testLongRows(t, address) })
 	t.Run("settings", func(t *testing.T) { testSettings(t, address) })
 	t.Run("rights", func(t *testing.T) { testRights(t, address) })
@@ -381,7 +382,7 @@ func testUsedTwice(t *testing.T, address string) {
 // TestRefused checks what is told of a definition that does not fit.
 func TestRefused(t *testing.T) {
 	db := newDepartment(t)
-	db.run(t, "CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR(40), place UUID, packed VARCHAR(100))")
+	db.run(t, "CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR(40), place UUID, packed VARCHAR(100), odd ENUM('x') CHARACTER SET cp932)")
 	db.run(t, "CREATE TABLE packed (id INT PRIMARY KEY, name VARCHAR(100) COMPRESSED)")
 	db.run(t, "CREATE TABLE hashed (id INT PRIMARY KEY, name TEXT, UNIQUE (name))")
 	db.run(t, "CREATE TABLE history (id INT PRIMARY KEY, name VARCHAR(40)) WITH SYSTEM VERSIONING")
@@ -393,7 +394,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"table", func(d *connectors.Definition) { d.Log.Table = "persons" }, connectors.FaultTable, `"people"`},
 		{"column", func(d *connectors.Definition) { d.Map.Fields[1].From = "full_name" }, connectors.FaultColumn, `"name"`},
-		{"uuid", func(d *connectors.Definition) { d.Map.Fields[1].From = "place" }, connectors.FaultColumn, "uuid"},
+		{"charset", func(d *connectors.Definition) { d.Map.Fields[1].From = "odd" }, connectors.FaultColumn, "cp932"},
 		{"compressed", func(d *connectors.Definition) { d.Log.Table = "packed" }, connectors.FaultColumn, "compressed"},
 		{"hidden hash", func(d *connectors.Definition) { d.Log.Table = "hashed" }, connectors.FaultColumn, "kind: sql"},
 		{"history", func(d *connectors.Definition) { d.Log.Table = "history" }, connectors.FaultColumn, "kind: sql"},
@@ -409,7 +410,7 @@ func TestRefused(t *testing.T) {
 		}
 	}
 	def := db.definition(t, "people", "id", "full_name") // Columns are asked for just when one is missing
-	if columns, err := construct(t, def).Columns(t.Context()); err != nil || len(columns) != 4 || columns[1].Name != "name" {
+	if columns, err := construct(t, def).Columns(t.Context()); err != nil || len(columns) != 5 || columns[1].Name != "name" {
 		t.Errorf("Columns: %+v, %v", columns, err)
 	}
 	src := construct(t, def)

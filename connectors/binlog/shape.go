@@ -7,11 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/charmap"
-	"golang.org/x/text/encoding/simplifiedchinese"
-	"golang.org/x/text/encoding/traditionalchinese"
-
 	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 
@@ -25,6 +20,9 @@ type column struct {
 	Nullable bool   `json:"nullable,omitempty"`
 	// Charset is that of its bytes; empty for what is no text.
 	Charset string `json:"charset,omitempty"`
+	// Members are the names of an ENUM or SET as bytes of its charset, in hexadecimal, a comma behind each one; empty if
+	// they are not wanted, or cannot be known.
+	Members string `json:"members,omitempty"`
 }
 
 func declared(columns []column) []connectors.Column {
@@ -59,65 +57,6 @@ func (c column) numbers() (first, second int, ok bool) {
 	return first, second, err == nil
 }
 
-// members are the names of an ENUM or SET, as bytes of the column's charset.
-func (c column) members() ([][]byte, error) {
-	_, inside, _ := strings.Cut(c.Type, "(")
-	var encode encoding.Encoding
-	switch c.Charset {
-	case "gbk", "gb2312":
-		encode = simplifiedchinese.GBK
-	case "gb18030":
-		encode = simplifiedchinese.GB18030
-	case "big5":
-		encode = traditionalchinese.Big5
-	case "latin1":
-		encode = charmap.Windows1252
-	}
-	var all [][]byte
-	for strings.HasPrefix(inside, "'") {
-		var name []byte
-		i := 1
-		for ; i < len(inside); i++ {
-			b := inside[i]
-			if b == '\'' && (i+1 >= len(inside) || inside[i+1] != '\'') {
-				break
-			}
-			if b == '\'' || b == '\\' && i+1 < len(inside) {
-				i++
-				if b = inside[i]; inside[i-1] == '\\' {
-					b = unescaped(b)
-				}
-			}
-			name = append(name, b)
-		}
-		if encode != nil {
-			var err error
-			if name, err = encode.NewEncoder().Bytes(name); err != nil {
-				return nil, fmt.Errorf("a name of column %q is not of the character set %s", c.Name, c.Charset)
-			}
-		}
-		if name == nil {
-			name = []byte{}
-		}
-		all = append(all, name)
-		inside = strings.TrimPrefix(inside[min(i+1, len(inside)):], ",")
-	}
-	return all, nil
-}
-
-// unescaped is what a letter behind a backslash stands for.
-func unescaped(b byte) byte {
-	switch b {
-	case '0':
-		return 0
-	case 'n':
-		return '\n'
-	case 'r':
-		return '\r'
-	}
-	return b
-}
-
 // logged says as which types a column may be logged; nil for any.
 func (c column) logged() []byte {
 	switch c.kind() {
@@ -149,7 +88,7 @@ func (c column) logged() []byte {
 		return []byte{mysql.MYSQL_TYPE_TIMESTAMP, mysql.MYSQL_TYPE_TIMESTAMP2}
 	case "year":
 		return []byte{mysql.MYSQL_TYPE_YEAR}
-	case "char", "binary":
+	case "char", "binary", "uuid", "inet6", "inet4":
 		return []byte{mysql.MYSQL_TYPE_STRING}
 	case "varchar", "varbinary":
 		return []byte{mysql.MYSQL_TYPE_VARCHAR, mysql.MYSQL_TYPE_VAR_STRING}
@@ -176,8 +115,6 @@ func (c column) unreadable() string {
 		return "is of MySQL's type json, whose form in the binlog has other texts than the table"
 	case c.compressed():
 		return "is compressed in the binlog"
-	case c.Charset == "ucs2" || strings.HasPrefix(c.Charset, "utf16") || c.Charset == "utf32":
-		return "has the character set " + c.Charset + ", which is not known here"
 	}
 	return ""
 }
@@ -194,9 +131,23 @@ type logColumn struct {
 	target int
 	// of the declared type
 	unsigned      bool
-	width, digits int // of FLOAT(7,2); digits is -1 without
+	width, digits int // of FLOAT(7,2), BINARY(7), YEAR(2); digits is -1 without
 	zeros         int // to how many characters numbers are filled with zeros
 	members       [][]byte
+	format        func(dst []byte, value [16]byte) []byte // of UUID, INET6 and INET4
+}
+
+// comma is what stands between the names of a SET, in its character set.
+func (c column) comma() string {
+	switch c.Charset {
+	case "ucs2", "utf16":
+		return "\x00,"
+	case "utf16le":
+		return ",\x00"
+	case "utf32":
+		return "\x00\x00\x00,"
+	}
+	return ","
 }
 
 // plan reads the rows of one table map.
@@ -218,6 +169,7 @@ func newPlan(m *replication.TableMapEvent, columns []column, selected []string) 
 	if int(m.ColumnCount) != len(columns) { //nolint:gosec // at most 4096
 		return nil, fmt.Errorf("a row in the log has %d columns, the table has %d", m.ColumnCount, len(columns))
 	}
+	logged := loggedMembers(m)
 	p := &plan{types: m.ColumnType, metadata: m.ColumnMeta, columns: make([]logColumn, len(columns)), cells: make([][]byte, len(selected))}
 	for i, c := range columns {
 		l := logColumn{column: c, target: slices.Index(selected, c.Name), unsigned: c.is("unsigned"), digits: -1}
@@ -234,6 +186,11 @@ func newPlan(m *replication.TableMapEvent, columns []column, selected []string) 
 		}
 		if err := l.prepare(); err != nil {
 			return nil, err
+		}
+		if names, logged := logged[i]; logged { // what the log says of itself counts more
+			l.members = names
+		} else if l.target >= 0 && l.listed() && l.members == nil {
+			return nil, fmt.Errorf("the names of the values of column %q are not known", c.Name)
 		}
 		p.columns[i] = l
 	}
@@ -280,6 +237,16 @@ func (l *logColumn) prepare() error {
 		l.zeros = first
 	case "binary":
 		l.width = first
+	case "uuid":
+		l.format = appendUUID
+	case "inet6":
+		l.format = appendINET6
+	case "inet4":
+		l.format = appendINET4
+	case "year":
+		if l.width = 4; first == 2 {
+			l.width = 2
+		}
 	case "time", "datetime", "timestamp":
 		old := l.real == mysql.MYSQL_TYPE_TIME || l.real == mysql.MYSQL_TYPE_DATETIME || l.real == mysql.MYSQL_TYPE_TIMESTAMP
 		if old && first > 0 {
@@ -294,8 +261,8 @@ func (l *logColumn) prepare() error {
 		}
 	case "enum", "set":
 		var err error
-		if l.members, err = l.column.members(); err != nil {
-			return err
+		if l.members, err = parseMembers(l.Members); err != nil {
+			return fmt.Errorf("column %q: %w", l.Name, err)
 		}
 	}
 	if !l.is("zerofill") {

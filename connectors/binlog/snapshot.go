@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,10 @@ const (
 	// snapshotTries is how often a chunk is read again because it is older than what was handed on from the log already.
 	snapshotTries = 100
 	snapshotPause = 20 * time.Millisecond
+	// mismatchTries is how often the table is described again because a chunk has other columns, mismatchPause the first
+	// pause before that; each is twice as long as the one before.
+	mismatchTries = 4
+	mismatchPause = 200 * time.Millisecond
 )
 
 // chunk is a part of the table that was read and waits for the log.
@@ -84,13 +89,43 @@ func (s *source) reread(ctx context.Context, rows []connectors.Row) (batch conne
 	if s.dump.at.before(s.chunk.at) {
 		return batch, false, nil
 	}
-	if !slices.Equal(s.chunk.columns, declared(s.position.Columns)) {
-		// It was read before or after a change of columns that the log did not tell.
-		s.chunk = nil
-		return batch, false, s.reshape(ctx)
+	if have := declared(s.position.Columns); !slices.Equal(s.chunk.columns, have) {
+		return batch, false, s.mismatch(ctx, have, s.chunk.columns)
 	}
+	s.mismatches = 0
 	batch, err = s.handChunk()
 	return batch, true, err
+}
+
+// mismatch describes the table again, after a chunk of it had other columns than the log: they were changed without
+// a trace in the log, or while the chunk was read. It pauses before each try, and reports what differs after several.
+func (s *source) mismatch(ctx context.Context, known, found []connectors.Column) error {
+	if s.chunk = nil; s.mismatches >= mismatchTries {
+		s.mismatches = 0
+		return connectors.Away(connectors.FaultMismatch, nil,
+			"table %q has other columns each time it is looked at (%s); let it be altered no more while it is read for the first time, "+
+				"and if nobody alters it, report this", s.cfg.Table, difference(known, found))
+	}
+	timer := time.NewTimer(mismatchPause << s.mismatches)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+	}
+	s.mismatches++
+	s.described = place{} // the log says nothing of such a change
+	return s.reshape(ctx)
+}
+
+// difference names the first column that differs.
+func difference(known, found []connectors.Column) string {
+	for i := range min(len(known), len(found)) {
+		if a, b := known[i], found[i]; a != b {
+			return fmt.Sprintf("first %q %s, then %q %s", a.Name, a.Type, b.Name, b.Type)
+		}
+	}
+	return fmt.Sprintf("first %d columns, then %d", len(known), len(found))
 }
 
 // readChunk reads the next rows of the first range, and up to where the log is in them.
@@ -160,6 +195,31 @@ func (s *source) handChunk() (connectors.Batch, error) {
 
 // reshape takes over the columns as they are now, after they were changed here in the log.
 func (s *source) reshape(ctx context.Context) error {
+	if s.dump.at.before(s.sure) {
+		// The columns were asked for when this change had been made already, so rows before it may have been taken for other columns.
+		s.distrust(ctx, "the columns were changed several times while the binlog was not read")
+	}
+	if !s.dump.at.before(s.described) { // otherwise they were asked for after this change, of which there may be thousands
+		if err := s.redescribe(ctx); err != nil {
+			return err
+		}
+	}
+	s.stale = false
+	if !s.group.open && s.event == nil {
+		s.pass()
+	}
+	return nil
+}
+
+// redescribe asks for the columns again.
+func (s *source) redescribe(ctx context.Context) error {
+	s.described = place{}
+	if s.control != nil { // a connection only for this would cost more than it saves
+		var err error
+		if s.described, err = s.end(ctx); err != nil {
+			return err
+		}
+	}
 	if s.table != nil { // two connections are enough
 		_ = s.table.Close()
 		s.table = nil
@@ -172,10 +232,6 @@ func (s *source) reshape(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.dump.at.before(s.sure) {
-		// The columns were asked for when this change had been made already, so rows before it may have been taken for other columns.
-		s.distrust(ctx, "the columns were changed several times while the binlog was not read")
-	}
 	if !slices.Equal(columns, s.position.Columns) {
 		if s.sure, err = s.end(ctx); err != nil {
 			return err
@@ -184,9 +240,6 @@ func (s *source) reshape(ctx context.Context) error {
 			s.restart() // the values of all rows may be other ones now, which the log does not tell
 		}
 	}
-	s.position.Columns, s.stale = columns, false
-	if !s.group.open && s.event == nil {
-		s.pass()
-	}
+	s.position.Columns = columns
 	return nil
 }

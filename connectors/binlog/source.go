@@ -67,9 +67,12 @@ type source struct {
 	fresh bool
 	// gap goes to the next batch.
 	gap bool
-	// stale says that the columns were changed here; sure is up to where the log agrees with the columns as they were asked for.
-	stale bool
-	sure  place
+	// stale says that the columns were changed here; sure is up to where the log agrees with the columns as they were
+	// asked for. Changes before described were made when they were asked for.
+	stale           bool
+	sure, described place
+	// mismatches is how often in a row a chunk had other columns than the log.
+	mismatches int
 	// anew says that a loss of the log, or columns that do not fit it, was reported: the next Open starts anew.
 	anew bool
 	// begun is when the source last began anew, and with which columns.
@@ -165,6 +168,7 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) error {
 	}
 	if err = s.lost(ctx, from, columns); err == nil {
 		s.position, s.skip = *from, from.Done
+		s.position.Columns = withMembers(from.Columns, columns)
 		if slices.ContainsFunc(from.Rereads, func(r reread) bool { return r.ID == "" }) {
 			s.seen = newSeen()
 		}
@@ -187,6 +191,20 @@ func (s *source) remember(err error) error {
 		s.anew = time.Since(s.begun.at) > patience || !slices.Equal(s.position.Columns, s.begun.columns)
 	}
 	return err
+}
+
+// withMembers completes columns, as they were, with the names of values that were not wanted then; they are as they are
+// now if the columns are.
+func withMembers(before, now []column) []column {
+	all := slices.Clone(before)
+	for i, was := range all {
+		if k := slices.IndexFunc(now, func(is column) bool { return is.Name == was.Name }); k >= 0 && was.Members == "" {
+			if was.Members = now[k].Members; was == now[k] {
+				all[i] = was
+			}
+		}
+	}
+	return all
 }
 
 // openRows checks the table and the columns, and makes ready to make rows.
@@ -212,23 +230,27 @@ func (s *source) openRows(ctx context.Context) error {
 	return nil
 }
 
-// describe asks for the columns of the table and says what of them cannot be read from the log.
+// describe returns the columns of the table, as openRows found them, and refuses what of them cannot be read from the log.
 func (s *source) describe(ctx context.Context) ([]column, error) {
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
-	columns, err := s.control.describe(ctx, s.limit(), s.target.schema, s.target.table)
-	if err != nil {
-		return nil, s.fault(ctx, "describing the table", err)
-	}
-	if len(columns) == 0 {
-		return nil, connectors.Refused(connectors.FaultTable, nil, "there is no table %q, or no longer; restore it or correct its name", s.cfg.Table)
+	charsets := s.rows.CharacterSets()
+	columns := make([]column, len(charsets))
+	for i, c := range s.rows.Columns() {
+		columns[i] = column{Name: c.Name, Type: c.Type, Nullable: c.Nullable, Charset: charsets[i]}
 	}
 	for _, c := range columns {
 		why := c.unreadable()
+		if c.kind() == "uuid" && !s.control.atLeast(10, 11) { // versions before were not at hand
+			why = "is of type uuid, whose form in the binlog of this version is not known here"
+		}
 		if why != "" && (c.compressed() || slices.Contains(s.selected, c.Name)) {
 			return nil, connectors.Refused(connectors.FaultColumn, nil, "column %q of table %q %s; leave it out, or follow the table with kind: sql", c.Name, s.cfg.Table, why)
 		}
+	}
+	if err := s.describeMembers(ctx, columns); err != nil {
+		return nil, err
 	}
 	why, err := s.control.hidden(ctx, s.limit(), s.target.schema, s.target.table)
 	if err != nil {
@@ -248,6 +270,32 @@ func (s *source) describe(ctx context.Context) ([]column, error) {
 	return columns, nil
 }
 
+// describeMembers finds the names of the values of ENUM and SET columns that are wanted.
+func (s *source) describeMembers(ctx context.Context, columns []column) error {
+	for i, c := range columns {
+		if !c.listed() || !slices.Contains(s.selected, c.Name) {
+			continue
+		}
+		var err error
+		if columns[i].Members, err = s.control.members(ctx, s.limit(), s.target, c); err != nil {
+			return s.fault(ctx, "describing the table", err)
+		}
+		if columns[i].Members != "" {
+			continue
+		}
+		rows, err := s.control.query(ctx, s.limit(), "SHOW GLOBAL VARIABLES LIKE 'binlog_row_metadata'")
+		if err != nil {
+			return s.fault(ctx, "asking for the settings", err)
+		}
+		if len(rows) == 0 || !strings.EqualFold(rows[0]["value"], "FULL") {
+			return connectors.Refused(connectors.FaultColumn, nil, "a value of column %q of table %q has a question mark in its name, for which another character "+
+				"may stand that the server's catalogue cannot show; run SET GLOBAL binlog_row_metadata = 'FULL', leave the column out, or follow the table with kind: sql",
+				c.Name, s.cfg.Table)
+		}
+	}
+	return nil
+}
+
 // lost says why the log cannot be followed from a position; nil if it can, as far as is known.
 func (s *source) lost(ctx context.Context, from *position, columns []column) error {
 	if from.Offset >= beyond {
@@ -260,14 +308,24 @@ func (s *source) lost(ctx context.Context, from *position, columns []column) err
 	if !held {
 		return s.purged(from.place)
 	}
-	return s.fits(from.Columns, columns)
+	if err := s.fits(from.Columns, columns); err != nil {
+		return err
+	}
+	for i, c := range columns {
+		if len(columns) == len(from.Columns) && slices.Contains(s.selected, c.Name) && !slices.ContainsFunc(from.Columns, func(was column) bool { return was.Name == c.Name }) {
+			return connectors.Refused(connectors.FaultSchema, nil, "column %q of table %q was called %q while the binlog was not read, so older rows in it cannot be read rightly; "+
+				"the table is read again", c.Name, s.cfg.Table, from.Columns[i].Name)
+		}
+	}
+	return nil
 }
 
 // fits compares the wanted columns as they were with what they are.
 func (s *source) fits(before, now []column) error {
 	for _, was := range before {
 		for _, is := range now {
-			if was.Name == is.Name && slices.Contains(s.selected, is.Name) && (was.Type != is.Type || was.Charset != is.Charset) {
+			other := was.Type != is.Type || was.Charset != is.Charset || was.Members != "" && was.Members != is.Members
+			if was.Name == is.Name && slices.Contains(s.selected, is.Name) && other {
 				return connectors.Refused(connectors.FaultSchema, nil,
 					"column %q of table %q was changed from %s to %s while the binlog was not read, so older rows in it cannot be read rightly; "+
 						"the table is read anew", is.Name, s.cfg.Table, was.Type, is.Type)

@@ -8,8 +8,8 @@ import (
 
 // statement takes note of a statement in the log: the borders of transactions,
 // changes of the table, and what was logged as a statement instead of rows.
-func (s *source) statement(ctx context.Context, e *event, schema, text string) {
-	verb, rest := verbOf(text)
+func (s *source) statement(ctx context.Context, e *event, text statementText) {
+	verb, rest := commandOf(text.readings[0])
 	if !s.group.open {
 		s.open(e)
 	}
@@ -45,24 +45,33 @@ func (s *source) statement(ctx context.Context, e *event, schema, text string) {
 		return
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "WITH":
 		// Triggers and procedures may change our table without naming it.
-		if strings.EqualFold(schema, s.target.schema) || mentions(text, s.target.table) {
+		if strings.EqualFold(text.schema, s.target.schema) || text.mentions(s.target.table) {
 			s.distrust(ctx, "rows were changed by a statement that was logged as such (binlog_format of a session)")
 		}
 	case "TRUNCATE", "ALTER", "DROP", "RENAME", "CREATE":
-		s.definition(schema, verb, rest)
+		s.definition(verb, text)
 	}
 	if !s.group.transaction {
 		s.group = group{}
 	}
 }
 
-// definition takes note of a change of a table or database; schema is what names without one belong to.
-func (s *source) definition(schema, verb, rest string) {
-	what, _ := verbOf(rest)
-	if (what == "DATABASE" || what == "SCHEMA") && verb == "DROP" && mentions(rest, s.target.schema) {
-		s.gap, s.stale = true, true
+// definition takes note of a change of a table or database.
+func (s *source) definition(verb string, text statementText) {
+	_, rest := commandOf(text.readings[0])
+	what, more := verbOf(rest)
+	replaced := verb == "CREATE" && what == "OR"
+	if replaced {
+		_, more = verbOf(more)
+		what, _ = verbOf(more)
 	}
-	if !mentions(rest, s.target.table) || !strings.EqualFold(schema, s.target.schema) && !mentions(rest, s.target.schema) {
+	if what == "DATABASE" || what == "SCHEMA" {
+		if (verb == "DROP" || replaced) && text.mentions(s.target.schema) {
+			s.gap, s.stale = true, true
+		}
+		return
+	}
+	if !text.mentions(s.target.table) || !strings.EqualFold(text.schema, s.target.schema) && !text.mentions(s.target.schema) {
 		return
 	}
 	switch {
@@ -71,7 +80,7 @@ func (s *source) definition(schema, verb, rest string) {
 		return
 	case verb == "ALTER":
 		lost, changed := effects(rest)
-		if s.gap = s.gap || lost; changed {
+		if s.gap = s.gap || lost || text.doubtful; changed || text.doubtful {
 			s.restart()
 		}
 	case !slices.Contains(indexes, what):
@@ -95,11 +104,16 @@ func effects(text string) (lost, changed bool) {
 		switch word {
 		case "IGNORE", "PARTITION", "PARTITIONING":
 			lost = true
-		case "DISCARD", "IMPORT":
+		case "DISCARD", "IMPORT", "EXCHANGE":
 			lost, changed = true, true
 		case "MODIFY", "CHANGE", "CONVERT":
 			changed = true
-		case "DROP", "RENAME":
+		case "RENAME":
+			if !slices.Contains([]string{"COLUMN", "INDEX", "KEY", "CONSTRAINT"}, next) { // the table is another one
+				lost = true
+			}
+			changed = changed || next != "INDEX" && next != "KEY" && next != "CONSTRAINT"
+		case "DROP":
 			changed = changed || !slices.Contains([]string{"INDEX", "KEY", "PRIMARY", "FOREIGN", "CONSTRAINT", "CHECK", "PARTITION", "DEFAULT"}, next)
 		}
 	}
@@ -110,11 +124,21 @@ func effects(text string) (lost, changed bool) {
 func words(text string) []string {
 	var all []string
 	for text != "" {
+		var word string
+		if word, text = nextWord(text); word != "" || text != "" {
+			all = append(all, word)
+		}
+	}
+	return all
+}
+
+// nextWord returns the next word of a statement that is not quoted, in upper case, or nothing for what is quoted, and
+// what follows it.
+func nextWord(text string) (word, rest string) {
+	for text != "" {
 		switch b := text[0]; {
 		case letter(b):
-			var word string
-			word, text = verbOf(text)
-			all = append(all, word)
+			return verbOf(text)
 		case b == '\'' || b == '"' || b == '`':
 			end := 1
 			for end < len(text) && text[end] != b {
@@ -123,13 +147,27 @@ func words(text string) []string {
 				}
 				end++
 			}
-			text = text[min(end+1, len(text)):]
-			all = append(all, "") // what follows is not next to what was before
-		default:
-			text = text[1:]
+			return "", text[min(end+1, len(text)):] // what follows is not next to what was before
+		}
+		text = text[1:]
+	}
+	return "", ""
+}
+
+// commandOf is verbOf of what a statement runs: behind SET STATEMENT … FOR of MariaDB comes another one.
+func commandOf(text string) (verb, rest string) {
+	verb, rest = verbOf(text)
+	if second, more := verbOf(rest); verb != "SET" || second != "STATEMENT" {
+		return verb, rest
+	} else {
+		rest = more
+	}
+	for word := ""; rest != ""; {
+		if word, rest = nextWord(rest); word == "FOR" {
+			return verbOf(rest)
 		}
 	}
-	return all
+	return verb, ""
 }
 
 // verbOf returns the first word of a statement, in upper case, and what follows
@@ -169,7 +207,7 @@ func letter(b byte) bool { return b|0x20 >= 'a' && b|0x20 <= 'z' || b == '_' }
 
 // mentions says whether a name occurs in a statement as a whole word, be it in upper or lower case.
 func mentions(text, name string) bool {
-	text, name = strings.ToLower(text), strings.ToLower(name)
+	text, name = strings.ToLower(strings.ReplaceAll(text, "``", "`")), strings.ToLower(name)
 	word := func(b byte) bool { return letter(b) || b >= '0' && b <= '9' || b == '$' || b >= 0x80 }
 	for at := 0; ; at++ {
 		i := strings.Index(text[at:], name)

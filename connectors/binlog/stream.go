@@ -155,7 +155,7 @@ func (s *source) handle(ctx context.Context, e *event) error {
 	case *replication.RotateEvent:
 		s.group = group{} // a server that died in the middle of a transaction begins a new file
 	case *replication.QueryEvent:
-		s.statement(ctx, e, string(p.Schema), string(p.Query))
+		s.statement(ctx, e, textOf(p))
 	case nil:
 		if err := s.unparsed(ctx, e); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package binlog
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"strconv"
@@ -248,6 +249,26 @@ func appendFloat(dst []byte, value float64, digits int) []byte {
 	}
 }
 
+// appendFixed writes a FLOAT(M,D) or DOUBLE(M,D) as the server does: with so many decimals, of which those behind the
+// shortest text that tells the value apart are zeros.
+func appendFixed(dst []byte, value float64, decimals int) []byte {
+	start := len(dst)
+	dst = strconv.AppendFloat(dst, value, 'f', -1, 64)
+	have := 0
+	if point := bytes.IndexByte(dst[start:], '.'); point >= 0 {
+		have = len(dst) - start - point - 1
+	} else if decimals > 0 {
+		dst = append(dst, '.')
+	}
+	if have > decimals {
+		return strconv.AppendFloat(dst[:start], value, 'f', decimals, 64)
+	}
+	for ; have < decimals; have++ {
+		dst = append(dst, '0')
+	}
+	return dst
+}
+
 // appendDate writes a DATE of three bytes.
 func appendDate(dst, value []byte) []byte {
 	n := littleEndian(value)
@@ -296,7 +317,7 @@ func appendOldDatetime(dst, value []byte) []byte {
 
 // appendTimestamp writes a TIMESTAMP, which is stored in UTC, in UTC.
 func appendTimestamp(dst []byte, seconds, fraction uint64, digits int) []byte {
-	if seconds == 0 {
+	if seconds == 0 && fraction == 0 {
 		dst = append(dst, "0000-00-00 00:00:00"...)
 	} else {
 		dst = time.Unix(int64(seconds), 0).UTC().AppendFormat(dst, time.DateTime) //nolint:gosec // 32 bits
