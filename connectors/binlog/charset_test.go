@@ -28,7 +28,9 @@ func TestCases01And02And10ServerDefaultCharset(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			address := newServer(t, append(options, "--log-bin=binlog", "--binlog-format=ROW", "--binlog-row-image=FULL", "--server-id=7")...)
 			t.Run("case 01: names", func(t *testing.T) { testChineseNames(t, address) })
-			t.Run("case 01: descriptions that differ", func(t *testing.T) { testMismatch(t, address) })
+			if name == "latin1" { // it has pauses
+				t.Run("case 01: descriptions that differ", func(t *testing.T) { testMismatch(t, address) })
+			}
 			t.Run("case 02: faults are UTF-8", func(t *testing.T) { testFaultText(t, address) })
 			t.Run("case 10: statements", func(t *testing.T) { testStatementCharsets(t, address) })
 		})
@@ -56,7 +58,10 @@ func testChineseNames(t *testing.T, address string) {
 	db.run(t, "CREATE TABLE `证照库`.`证照` (`编号` INT PRIMARY KEY, state ENUM('在发','停发'), `姓名` VARCHAR(20), kinds SET('甲','乙') CHARACTER SET gbk) CHARACTER SET utf8mb4")
 	defer db.run(t, "DROP DATABASE `证照库`")
 	db.run(t, "INSERT INTO `证照库`.`证照` VALUES (1, '在发', '张三', '甲,乙')")
-	def := db.definition(t, "证照库.证照", "编号", "state", "姓名", "kinds")
+	def := db.definition(t, "证照", "编号", "state", "姓名", "kinds")
+	here := *db.url
+	here.Path = "/证照库"
+	def.Log.DSNFile = secret(t, here.String())
 	before := connectionsOf(t, db)
 	src := opened(t, def, nil)
 	rows := rowsOf(readAll(t, src))
@@ -223,6 +228,7 @@ func TestTextOfStatement(t *testing.T) {
 		{"cut", "TRUNCATE TABLE `清册`", []byte("\x04\x1c"), true, true},
 		{"unknown variable", "TRUNCATE TABLE `清册`", []byte("\xfa\x1c"), true, false},
 		{"a character set that is not known", "TRUNCATE TABLE `\x90\xb4`", raw(13, 0), true, true},
+		{"cut within a variable", "TRUNCATE TABLE `清册`", []byte("\x06\xff"), true, false},
 		{"bytes of no character set", "TRUNCATE TABLE `\xff\xff`", vars(28), true, true},
 	} {
 		text := textOf(&replication.QueryEvent{StatusVars: test.vars, Schema: []byte("dep"), Query: []byte(test.text)})

@@ -266,3 +266,19 @@ func TestFloatsWithDecimals(t *testing.T) {
 	db.run(t, "ALTER TABLE floats DROP COLUMN v")
 	compareWays(t, db, "floats", append([]string{"id"}, columns...), func(c int) string { return "column " + append([]string{"id"}, columns...)[c] })
 }
+
+// testOldTimes compares the ways of reading times in the form of MariaDB 5.3, which old tables still have.
+func testOldTimes(t *testing.T, address string) {
+	db := databaseAt(t, address)
+	db.run(t, "SET GLOBAL mysql56_temporal_format = OFF")
+	defer db.run(t, "SET GLOBAL mysql56_temporal_format = ON")
+	for i, f := range []family{
+		{name: "times", types: []string{"DATETIME", "TIMESTAMP NULL", "DATE"}, values: []string{
+			"'0000-00-00 00:00:00'", "'1000-01-01 00:00:00'", "'1970-01-01 00:00:01'", "'2038-01-19 03:14:07'", "'9999-12-31 23:59:59'", "'2025-02-30 12:34:56'", "NULL",
+		}},
+		{name: "clocks", types: []string{"TIME"}, values: []string{"'00:00:00'", "'-00:00:01'", "'01:02:03'", "'838:59:59'", "'-838:59:59'", "NULL"}},
+	} {
+		table := fmt.Sprintf("old%d", i)
+		compareWays(t, db, table, f.fill(t, databaseOf(t, db), table), func(c int) string { return append([]string{"id"}, f.types...)[c] })
+	}
+}

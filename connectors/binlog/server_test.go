@@ -98,6 +98,7 @@ func TestOwnServer(t *testing.T) {
 	t.Run("compressed", func(t *testing.T) { testCompressed(t, address) })
 	t.Run("names in the log", func(t *testing.T) { testFullMetadata(t, address) })
 	t.Run("names of values in the log", func(t *testing.T) { testLoggedNames(t, address) })
+	t.Run("times of MariaDB 5.3", func(t *testing.T) { testOldTimes(t, address) })
 	t.Run("long rows", func(t *testing.T) { testLongRows(t, address) })
 	t.Run("settings", func(t *testing.T) { testSettings(t, address) })
 	t.Run("rights", func(t *testing.T) { testRights(t, address) })

@@ -25,7 +25,7 @@ type statementText struct {
 func textOf(q *replication.QueryEvent) statementText {
 	t := statementText{schema: string(q.Schema)}
 	raw := string(q.Query)
-	if strings.IndexFunc(raw, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
+	if ascii(raw) {
 		t.readings = []string{raw}
 		return t
 	}
@@ -47,9 +47,13 @@ func textOf(q *replication.QueryEvent) statementText {
 	return t
 }
 
-// mentions reports whether a reading names a table or database, or may do so.
+// mentions reports whether a reading names a table or database, or may do so: names in ASCII are the same in every character set.
 func (t statementText) mentions(name string) bool {
-	return t.doubtful || slices.ContainsFunc(t.readings, func(text string) bool { return mentions(text, name) })
+	return t.doubtful && !ascii(name) || slices.ContainsFunc(t.readings, func(text string) bool { return mentions(text, name) })
+}
+
+func ascii(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
 // clientCharset returns the character set in the status variables of a statement; empty for UTF-8, and for one that

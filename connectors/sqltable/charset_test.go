@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/charset"
@@ -220,4 +222,47 @@ func FuzzMySQLText(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestNamesDecodeAsOnTheServer decodes every code of two bytes as statements in the binlog are decoded, and compares it
+// with the server's own conversion, which made the names in its catalogue. GBK is the same in all; GB2312 and Big5
+// differ in symbols and in characters that they have twice, but in no other character of Chinese.
+func TestNamesDecodeAsOnTheServer(t *testing.T) {
+	db := newDepartment(t, "mariadb")
+	for name, least := range map[string]int{"gbk": 21_000, "gb2312": 7_000, "big5": 13_000} {
+		text, err := NewMySQLText("text", name, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		codes := 0
+		for lead := 0x81; lead < 0xff; lead++ {
+			var query []string
+			for trail := 0x40; trail < 0xff; trail++ {
+				query = append(query, fmt.Sprintf("CONVERT(_binary X'%02x%02x' USING %s)", lead, trail, name))
+			}
+			want, targets := make([]string, len(query)), make([]any, len(query))
+			for i := range want {
+				targets[i] = &want[i]
+			}
+			if err := db.QueryRowContext(t.Context(), "SELECT "+strings.Join(query, ", ")).Scan(targets...); err != nil {
+				t.Fatal(err)
+			}
+			for i, char := range want {
+				r, size := utf8.DecodeRuneInString(char)
+				if size != len(char) || r == '?' || r == utf8.RuneError || name != "gbk" && (r < 0x3400 || !unicode.Is(unicode.Han, r)) {
+					continue
+				}
+				codes++
+				if got, valid := text.Append(nil, []byte{byte(lead), byte(0x40 + i)}); !valid || string(got) != char {
+					t.Errorf("%s %x%x: %q, the server has %q", name, lead, 0x40+i, got, char)
+				}
+			}
+		}
+		if name != "gbk" {
+			least -= 1_000 // symbols
+		}
+		if codes < least {
+			t.Errorf("%s: %d codes were compared", name, codes)
+		}
+	}
 }

@@ -21,7 +21,7 @@ import (
 type mysqlDialect struct{}
 
 func (mysqlDialect) connect(ctx context.Context, cfg TableConfig, dsn string) (engine, error) {
-	config, err := mysqlConfig(cfg, dsn)
+	config, database, err := mysqlConfig(cfg, dsn)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (mysqlDialect) connect(ctx context.Context, cfg TableConfig, dsn string) (e
 		catalogue: mysqlCatalogue(cfg.Table), columnOf: mysqlColumn, list: mysqlTables,
 	}
 	if e.conn, err = db.Conn(ctx); err == nil {
-		err = mysqlSession(ctx, e, cfg)
+		err = mysqlSession(ctx, e, cfg, database)
 	}
 	if err != nil {
 		e.close()
@@ -46,13 +46,13 @@ func (mysqlDialect) connect(ctx context.Context, cfg TableConfig, dsn string) (e
 
 const mysqlForm = "mysql://user:password@host:3306/database (optionally ?tls=true)" //nolint:gosec // the form of a URL
 
-func mysqlConfig(cfg TableConfig, dsn string) (*mysql.Config, error) {
+func mysqlConfig(cfg TableConfig, dsn string) (_ *mysql.Config, database string, _ error) {
 	u, err := url.Parse(dsn)
 	if err != nil || u.Host == "" || u.Scheme != "mysql" && u.Scheme != "mariadb" {
-		return nil, wrongURL(cfg, mysqlForm)
+		return nil, "", wrongURL(cfg, mysqlForm)
 	}
 	config := mysql.NewConfig()
-	config.Net, config.Addr, config.DBName = "tcp", u.Host, strings.TrimPrefix(u.Path, "/")
+	config.Net, config.Addr = "tcp", u.Host
 	if u.Port() == "" {
 		config.Addr = net.JoinHostPort(u.Hostname(), "3306")
 	}
@@ -62,15 +62,15 @@ func mysqlConfig(cfg TableConfig, dsn string) (*mysql.Config, error) {
 	config.Logger = &mysql.NopLogger{} // errors are returned
 	for name, values := range u.Query() {
 		if name != "tls" {
-			return nil, wrongURL(cfg, mysqlForm)
+			return nil, "", wrongURL(cfg, mysqlForm)
 		}
 		config.TLSConfig = values[0]
 	}
-	return config, nil
+	return config, strings.TrimPrefix(u.Path, "/"), nil
 }
 
-// mysqlSession makes texts come as they are stored, whatever the server's settings.
-func mysqlSession(ctx context.Context, e *sqlEngine, cfg TableConfig) error {
+// mysqlSession makes texts come as they are stored, whatever the server's settings, and chooses the database.
+func mysqlSession(ctx context.Context, e *sqlEngine, cfg TableConfig, database string) error {
 	var version string
 	if err := e.conn.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
 		return err
@@ -88,14 +88,18 @@ func mysqlSession(ctx context.Context, e *sqlEngine, cfg TableConfig) error {
 		e.begin, isolation = e.place.begin, "ISOLATION LEVEL "+e.place.isolation+", "
 		locks = ", innodb_lock_wait_timeout = 5"
 	}
-	for _, set := range []string{
-		// Queries are in UTF-8 whatever the server makes of the handshake (skip-character-set-client-handshake, init_connect).
-		"SET NAMES utf8mb4",
+	// Queries are in UTF-8 whatever the server makes of the handshake (skip-character-set-client-handshake, init_connect);
+	// only behind that can the database have a Chinese name.
+	sets := []string{"SET NAMES utf8mb4"}
+	if database != "" {
+		sets = append(sets, "USE "+quoteWith("`", database))
+	}
+	for _, set := range append(sets,
 		// ALLOW_INVALID_DATES so that any date that is there can be compared; nothing else that changes what is read.
-		"SET SESSION character_set_results = NULL, time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES', lock_wait_timeout = 5" + locks,
+		"SET SESSION character_set_results = NULL, time_zone = '+00:00', sql_mode = 'ALLOW_INVALID_DATES', lock_wait_timeout = 5"+locks,
 		e.limited(0),
-		"SET SESSION TRANSACTION " + isolation + "READ ONLY",
-	} {
+		"SET SESSION TRANSACTION "+isolation+"READ ONLY",
+	) {
 		if _, err := e.conn.ExecContext(ctx, set); err != nil {
 			return err
 		}
