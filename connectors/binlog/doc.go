@@ -21,6 +21,8 @@
 //   - Texts are those of connectors/sqltable, byte for byte, for every type: values
 //     become what the server's text protocol has, then go the same way. Bytes that
 //     are not of their column's charset reject the row.
+//   - Nothing depends on the character set of the server: connections state utf8mb4, statements are decoded by the
+//     character set of their client, names of ENUM and SET values are asked for as they are stored.
 //   - One event is in memory at a time, of which at most 16 MB are kept, and one
 //     batch; a transaction of any size comes in many batches.
 //
@@ -42,8 +44,8 @@
 // writers, and a transaction that stays open makes it wait up to 5 seconds and
 // then fail as busy. That path is tested on MariaDB. Refused: tables with hidden
 // columns (WITH SYSTEM VERSIONING, UNIQUE on long columns), JSON of MySQL,
-// binlog_transaction_compression, compressed columns, UUID and INET columns
-// that are mapped. Rows of XA transactions are handed on when they are prepared;
+// binlog_transaction_compression, compressed columns, UUID columns of MariaDB
+// before 10.11 that are mapped. Rows of XA transactions are handed on when they are prepared;
 // a rollback has the table read again. GTIDs are not used: after a failover the
 // log counts as begun anew. A binlog file beyond 4 GiB cannot be asked for. MyISAM
 // tables have no consistent snapshots: rows are right in the end, but may appear in
