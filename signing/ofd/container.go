@@ -78,6 +78,9 @@ func Open(file []byte) (*Package, error) {
 	if len(file) > MaxFile {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrLimit, len(file), MaxFile)
 	}
+	if kind := KindOf(file); kind != KindZIP {
+		return nil, fmt.Errorf("%w: it is %s; an OFD file is a zip archive", ErrContainer, kind)
+	}
 	count, start, end, err := readEnd(file)
 	if err != nil {
 		return nil, err
