@@ -3,12 +3,14 @@ package licenses
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/api/httpbody"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/onewindow/onewindow/exchange"
@@ -145,7 +147,22 @@ func (s licensesService) GetLicensePage(ctx context.Context, req *licensesv1.Get
 	if err != nil {
 		return nil, err
 	}
+	if notes := picture.GetNotes(); len(notes) > 0 {
+		if err := grpc.SetHeader(ctx, metadata.Pairs(server.NotesHeader, noteHeader(notes))); err != nil {
+			return nil, fmt.Errorf("licenses: page of %s: %w", req.GetNumber(), err)
+		}
+	}
 	return &httpbody.HttpBody{ContentType: "image/png", Data: picture.GetPng()}, nil
+}
+
+// noteHeader names, in ASCII, what a picture does not show: code, page and object
+// of each note, as parameters of a list (RFC 8941).
+func noteHeader(notes []*signingv1.RenderNote) string {
+	var list []string
+	for _, n := range notes {
+		list = append(list, fmt.Sprintf("%s;page=%d;object=%d", n.GetCode(), n.GetPage(), n.GetObject()))
+	}
+	return strings.Join(list, ", ")
 }
 
 func (s licensesService) ListLicenses(ctx context.Context, req *licensesv1.ListLicensesRequest) (*licensesv1.ListLicensesResponse, error) {
@@ -202,7 +219,7 @@ func (s licensesService) VerifyLicense(ctx context.Context, req *licensesv1.Veri
 	return &licensesv1.VerifyLicenseResponse{
 		Verdict: verdictToProto(v.Verdict), Detail: v.Detail, Number: v.Number, Type: v.Type, Issuer: v.Issuer,
 		HolderName: v.HolderName, ValidUntil: timeToProto(v.ValidUntil), StatusAsOf: timeToProto(v.StatusAsOf), Claims: v.Claims,
-		Signatures: v.Signatures,
+		Signatures: v.Signatures, Reason: v.Reason,
 	}, nil
 }
 

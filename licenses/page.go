@@ -17,6 +17,7 @@ import (
 	"github.com/onewindow/onewindow/exchange"
 	"github.com/onewindow/onewindow/exchange/access"
 	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
+	"github.com/onewindow/onewindow/signing/ofd"
 	"github.com/onewindow/onewindow/signing/sdjwt"
 	"github.com/onewindow/onewindow/signing/service"
 	"github.com/onewindow/onewindow/signing/ses"
@@ -189,6 +190,19 @@ func faceFields(kind Type, claims json.RawMessage) ([]*signingv1.Field, error) {
 	return fields, nil
 }
 
+// The reasons of verdicts on files.
+const (
+	// ReasonUnreadable: it is no OFD file, or one that is damaged; whether it has a
+	// seal cannot be said.
+	ReasonUnreadable = "FILE_UNREADABLE"
+	// ReasonUnsigned: it can be read and has no seal.
+	ReasonUnsigned = "FILE_UNSIGNED"
+	// ReasonNoNumber: its seal holds, and it is no licence.
+	ReasonNoNumber = "FILE_NO_NUMBER"
+	// ReasonUncovered: its seal leaves a part of it open.
+	ReasonUncovered = "FILE_UNCOVERED"
+)
+
 // VerifyFile checks a licence's page: its seal, that the page is that of a
 // licence issued here, and the licence itself. An error means that no verdict
 // was reached; the call may be repeated.
@@ -196,7 +210,7 @@ func (r *Registry) VerifyFile(ctx context.Context, file []byte) (Verification, e
 	now := r.cfg.Now().UTC()
 	report, err := r.cfg.Pages.VerifyFile(ctx, &signingv1.VerifyFileRequest{File: file})
 	if errors.Is(err, service.ErrInvalid) {
-		return malformed("这不是完整的 OFD 证照文件，无法读取。请让申请人重新提供。", now), nil
+		return fileFault(ReasonUnreadable, notOFD(ofd.KindOf(file)), now), nil
 	}
 	if err != nil {
 		return Verification{}, fmt.Errorf("licenses: verify file: %w", err)
@@ -206,16 +220,41 @@ func (r *Registry) VerifyFile(ctx context.Context, file []byte) (Verification, e
 	return out, err
 }
 
+// fileFault is the verdict on a file that is no licence's page.
+func fileFault(reason, detail string, now time.Time) Verification {
+	out := malformed(detail, now)
+	out.Reason = reason
+	return out
+}
+
+// notOFD says what was sent in place of an OFD file.
+func notOFD(kind ofd.Kind) string {
+	switch kind {
+	case ofd.KindZIP:
+		return "这不是完整的 OFD 证照文件，无法读取。请让申请人重新提供。"
+	case ofd.KindEmpty:
+		return "这是空文件。请让申请人重新提供 OFD 证照文件。"
+	case ofd.KindPDF, ofd.KindPNG, ofd.KindJPEG, ofd.KindGIF, ofd.KindBMP, ofd.KindTIFF:
+		return fmt.Sprintf("这是 %s 文件，不是 OFD 证照文件：截图、扫描件和转换件没有电子印章，不能核验。请让申请人提供 OFD 原件。", string(kind))
+	case ofd.KindOffice, ofd.KindArchive, ofd.KindPEM, ofd.KindXML, ofd.KindText, ofd.KindUnknown:
+	}
+	return "这不是 OFD 证照文件。请让申请人提供 OFD 原件。"
+}
+
 func (r *Registry) fileVerdict(ctx context.Context, report *signingv1.VerifyFileResponse, now time.Time) (Verification, error) {
 	if len(report.GetSignatures()) == 0 {
-		return malformed("文件没有电子印章，不是电子证照原件，不能采信。", now), nil
+		// What cannot be read may have a seal.
+		if step := failedStep(report.GetSteps()); step != nil {
+			return fileFault(ReasonUnreadable, "无法判断文件是否有电子印章："+step.GetDetail()+"。请让申请人重新提供。", now), nil
+		}
+		return fileFault(ReasonUnsigned, "文件没有电子印章，不是电子证照原件，不能采信。", now), nil
 	}
 	if !report.GetValid() {
 		return fileRefusal(report, now), nil
 	}
 	number, digest := once(report.GetMetadata(), metaNumber), once(report.GetMetadata(), metaToken)
 	if number == "" {
-		return malformed("印章有效，但文件中没有证照标识，不是电子证照。", now), nil
+		return fileFault(ReasonNoNumber, "印章有效，但文件中没有证照标识，不是电子证照。", now), nil
 	}
 	l, err := find(ctx, r.cfg.DB, number)
 	unknown := errors.Is(err, ErrNotFound)
@@ -249,20 +288,28 @@ func once(metadata []*signingv1.Field, name string) (value string) {
 
 // fileRefusal names the first step that failed.
 func fileRefusal(report *signingv1.VerifyFileResponse, now time.Time) Verification {
-	out := Verification{Verdict: VerdictBadSignature, StatusAsOf: now, Detail: "文件内容有印章未覆盖的部分，不能采信。"}
 	steps := report.GetSteps()
 	for _, signature := range report.GetSignatures() {
 		steps = append(steps, signature.GetSteps()...)
 	}
-	first := slices.IndexFunc(steps, func(s *signingv1.Step) bool { return s.GetResult() == signingv1.StepResult_STEP_RESULT_FAILED })
-	if first < 0 {
-		return out
+	step := failedStep(steps)
+	if step == nil {
+		return Verification{Verdict: VerdictBadSignature, Reason: ReasonUncovered, StatusAsOf: now, Detail: "文件内容有印章未覆盖的部分，不能采信。"}
 	}
-	if name := steps[first].GetName(); name == ses.StepSignerCertificate || name == ses.StepMakerCertificate {
+	out := Verification{Verdict: VerdictBadSignature, Reason: step.GetName(), StatusAsOf: now, Detail: "不能采信：" + step.GetDetail() + "。"}
+	if out.Reason == ses.StepSignerCertificate || out.Reason == ses.StepMakerCertificate {
 		out.Verdict = VerdictUnknownIssuer
 	}
-	out.Detail = "不能采信：" + steps[first].GetDetail() + "。"
 	return out
+}
+
+// failedStep is the first step that failed, nil if none did.
+func failedStep(steps []*signingv1.Step) *signingv1.Step {
+	i := slices.IndexFunc(steps, func(s *signingv1.Step) bool { return s.GetResult() == signingv1.StepResult_STEP_RESULT_FAILED })
+	if i < 0 {
+		return nil
+	}
+	return steps[i]
 }
 
 // tokenDigest ties a page to the token: base64url of SHA-256 over what the

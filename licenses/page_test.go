@@ -1,15 +1,22 @@
 package licenses
 
 import (
+	"archive/zip"
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/onewindow/onewindow/exchange/server"
 	licensesv1 "github.com/onewindow/onewindow/proto/licenses/v1"
 	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
+	"github.com/onewindow/onewindow/signing/ofd"
 )
 
 // TestPage takes the page of a licence through what happens to both: the
@@ -122,6 +129,82 @@ func TestPageByAPI(t *testing.T) {
 		if step.GetResult() == signingv1.StepResult_STEP_RESULT_FAILED {
 			t.Errorf("step %s: %s", step.GetName(), step.GetDetail())
 		}
+	}
+}
+
+// TestFilesWithoutAVerdictSayWhy: “no seal” and “unreadable” are different answers, and another kind of file is named.
+func TestFilesWithoutAVerdictSayWhy(t *testing.T) {
+	e := newEnv(t, "sqlite:"+t.TempDir()+"/state.db")
+	e.cfg.Pages = openPages(t, e.clock.now)
+	l := e.mustIssue(t, testRequest("why"))
+	page, err := e.Page(asMarket(t), l.Number, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := func(name string) string { return "<" + name + ` xmlns="` + ofd.Namespace + `">` }
+	body := entry("OFD") + `<DocBody><DocRoot>D.xml</DocRoot>%s</DocBody></OFD>`
+	document := entry("Document") + `<CommonData/><Pages><Page ID="1" BaseLoc="P.xml"/></Pages></Document>`
+	unsigned := zipped(t, map[string]string{"OFD.xml": fmt.Sprintf(body, ""), "D.xml": document, "P.xml": entry("Page") + "</Page>"})
+	lost := zipped(t, map[string]string{"OFD.xml": fmt.Sprintf(body, "<Signatures>S.xml</Signatures>"), "D.xml": document, "P.xml": entry("Page") + "</Page>"})
+	for name, c := range map[string]struct {
+		file         []byte
+		verdict      Verdict
+		reason, says string
+	}{
+		"no seal":             {unsigned, VerdictMalformed, ReasonUnsigned, "没有电子印章"},
+		"list of seals lost":  {lost, VerdictMalformed, ReasonUnreadable, "签章清单缺失"},
+		"document unreadable": {zipped(t, map[string]string{"OFD.xml": fmt.Sprintf(body, "")}), VerdictMalformed, ReasonUnreadable, "无法读取"},
+		"zip":                 {zipped(t, map[string]string{"a.txt": "x"}), VerdictMalformed, ReasonUnreadable, "OFD"},
+		"cut short":           {page[:len(page)/2], VerdictMalformed, ReasonUnreadable, "OFD"},
+		"PNG":                 {[]byte("\x89PNG\r\n\x1a\n"), VerdictMalformed, ReasonUnreadable, "PNG"},
+		"PDF":                 {[]byte("%PDF-1.7"), VerdictMalformed, ReasonUnreadable, "PDF"},
+		"text":                {[]byte("eyJhbGciOiJ"), VerdictMalformed, ReasonUnreadable, "OFD"},
+		"the page":            {page, VerdictValid, "", ""},
+	} {
+		v, err := e.VerifyFile(t.Context(), c.file)
+		if err != nil || v.Verdict != c.verdict || v.Reason != c.reason || !strings.Contains(v.Detail, c.says) {
+			t.Errorf("%s: %s, %s (%s), %v", name, v.Verdict, v.Reason, v.Detail, err)
+		}
+	}
+}
+
+func zipped(t *testing.T, parts map[string]string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for name, text := range parts {
+		f, err := w.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestPictureOfAPageNamesWhatItLeavesOut keeps a page whose picture misses a part, and looks at the header.
+func TestPictureOfAPageNamesWhatItLeavesOut(t *testing.T) {
+	e := newEnv(t, "sqlite:"+t.TempDir()+"/state.db")
+	e.cfg.Pages = openPages(t, e.clock.now)
+	l := e.mustIssue(t, testRequest("notes"))
+	page := zipped(t, map[string]string{
+		"OFD.xml": `<OFD xmlns="` + ofd.Namespace + `"><DocBody><DocRoot>D.xml</DocRoot></DocBody></OFD>`,
+		"D.xml":   `<Document xmlns="` + ofd.Namespace + `"><CommonData/><Pages><Page ID="1" BaseLoc="P.xml"/></Pages></Document>`,
+		"P.xml":   `<Page xmlns="` + ofd.Namespace + `"><Content><Layer><ImageObject ID="7" Boundary="0 0 1 1" ResourceID="9"/></Layer></Content></Page>`,
+	})
+	if _, err := e.cfg.DB.ExecContext(t.Context(), `INSERT INTO license_pages (number, file) VALUES ($1, $2)`, l.Number, page); err != nil {
+		t.Fatal(err)
+	}
+	api := licensesv1.NewLicensesServiceClient(serve(t, e.Service()))
+	var header metadata.MD
+	_, err := api.GetLicensePage(t.Context(), &licensesv1.GetLicensePageRequest{Number: l.Number, Format: licensesv1.PageFormat_PAGE_FORMAT_PNG}, grpc.Header(&header))
+	if got := header.Get(server.NotesHeader); err != nil || !slices.Equal(got, []string{"OFD_IMAGE_MISSING;page=1;object=7"}) {
+		t.Errorf("header %q, %v", got, err)
 	}
 }
 

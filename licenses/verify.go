@@ -46,6 +46,9 @@ type Verification struct {
 	// Claims is a JSON object of the face of the licence as far as a token
 	// discloses it; nil otherwise.
 	Claims json.RawMessage
+	// Reason is why a file has no better verdict: one of the reasons below or the
+	// name of the step that failed; empty otherwise.
+	Reason string
 	// Signatures are those of a file, step by step.
 	Signatures []*signingv1.FileSignature
 }

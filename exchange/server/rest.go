@@ -23,6 +23,10 @@ import (
 	openapi "github.com/onewindow/onewindow/proto"
 )
 
+// NotesHeader is the header of an answer that is a picture and does not show
+// everything: it names what is left out. A service sets it as gRPC metadata.
+const NotesHeader = "onewindow-notes"
+
 // rest is the handler of the REST port: the gateway, and what needs no token.
 type rest struct {
 	logger  *slog.Logger
@@ -49,7 +53,7 @@ func newREST(cfg Config, m *metrics, ready http.Handler) *rest {
 		runtime.WithMiddlewares(h.guard),
 		// The gateway passes on authorization by itself; nothing else of the HTTP request is for the services.
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
-		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithOutgoingHeaderMatcher(func(key string) (string, bool) { return NotesHeader, key == NotesHeader }),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithMetadata(func(ctx context.Context, r *http.Request) metadata.MD {
 			return metadata.Join(metadata.Pairs(requestIDKey, RequestID(ctx)), certificateMetadata(r))

@@ -69,12 +69,12 @@ func (s colorSpace) color(value string) (Color, error) {
 	level := func(f float64) uint8 { return uint8(math.Round(f * 255)) }
 	switch len(v) {
 	case 1:
-		return Color{level(v[0]), level(v[0]), level(v[0]), 255}, nil
+		return Color{R: level(v[0]), G: level(v[0]), B: level(v[0]), Alpha: 255}, nil
 	case 3:
-		return Color{level(v[0]), level(v[1]), level(v[2]), 255}, nil
+		return Color{R: level(v[0]), G: level(v[1]), B: level(v[2]), Alpha: 255}, nil
 	case 4:
 		light := 1 - v[3]
-		return Color{level((1 - v[0]) * light), level((1 - v[1]) * light), level((1 - v[2]) * light), 255}, nil
+		return Color{R: level((1 - v[0]) * light), G: level((1 - v[1]) * light), B: level((1 - v[2]) * light), Alpha: 255}, nil
 	}
 	return Color{}, fmt.Errorf("%w: the colour %.40q", ErrDocument, value)
 }
@@ -82,8 +82,13 @@ func (s colorSpace) color(value string) (Color, error) {
 // readColor reads a CT_Color. A pattern or gradient gives its first colour.
 func (r *Resources) readColor(n *xmltree.Node) (*Color, error) {
 	for _, shading := range n.Nodes {
-		if c, err := r.firstColor(shading, 0); c != nil || err != nil {
-			return c, err
+		c, err := r.firstColor(shading, 0)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			c.Shading = shading.Name
+			return c, nil
 		}
 	}
 	space := colorSpace{kind: "RGB", bits: 8}

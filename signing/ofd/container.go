@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -68,19 +69,24 @@ type entry struct {
 // Open reads the directory of an OFD file. It accepts zip files of one reading
 // only: the local records follow each other without a gap from the first byte
 // to the central directory and say the same as it does; nothing is before,
-// between or behind. Names are plain relative paths in UTF-8, different without
-// regard to case. Methods are store and deflate; no encryption, no zip64, no
-// comments. The file's bytes must not be changed afterwards.
+// between or behind but comments, which may not hold an end record. Names are
+// plain relative paths in UTF-8, different without regard to case. Methods are
+// store and deflate; no encryption. A local record may state its sizes in zip64
+// and, where the name is ASCII, differ in the UTF-8 flag. The file's bytes must
+// not be changed afterwards.
 func Open(file []byte) (*Package, error) {
 	if len(file) > MaxFile {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrLimit, len(file), MaxFile)
 	}
-	count, start, err := readEnd(file)
+	if kind := KindOf(file); kind != KindZIP {
+		return nil, fmt.Errorf("%w: it is %s; an OFD file is a zip archive", ErrContainer, kind)
+	}
+	count, start, end, err := readEnd(file)
 	if err != nil {
 		return nil, err
 	}
 	p := &Package{byName: make(map[string]*entry, count), byFold: make(map[string]*entry, count)}
-	directory, total := file[start:len(file)-endLen], 0
+	directory, total := file[start:end], 0
 	for range count {
 		var e *entry
 		if e, directory, err = readDirectory(directory); err != nil {
@@ -126,33 +132,66 @@ const (
 
 	store, deflate = 0, 8
 
+	// zip64Size stands for a size that is in the extra field zip64Extra.
+	zip64Size  = math.MaxUint32
+	zip64Extra = 1
+
 	flagDescriptor = 1 << 3
 	flagUTF8       = 1 << 11
 	// Bits 1 and 2 say how hard the writer tried to compress.
 	knownFlags = flagDescriptor | flagUTF8 | 1<<1 | 1<<2
 )
 
-// readEnd reads the end record, which is the last 22 bytes.
-func readEnd(file []byte) (count, start int, err error) {
+// readEnd finds the end record and the directory before it: entries count from
+// start, the directory lies between start and end.
+func readEnd(file []byte) (count, start, end int, err error) {
 	if len(file) < endLen {
-		return 0, 0, fmt.Errorf("%w: %d bytes are no zip file", ErrContainer, len(file))
+		return 0, 0, 0, fmt.Errorf("%w: %d bytes are no zip file", ErrContainer, len(file))
 	}
-	end := file[len(file)-endLen:]
-	le := binary.LittleEndian
-	if le.Uint32(end) != endMagic || le.Uint16(end[20:]) != 0 {
-		return 0, 0, fmt.Errorf("%w: it does not end with a zip directory", ErrContainer)
+	if end, err = findEnd(file); err != nil {
+		return 0, 0, 0, err
 	}
-	count = int(le.Uint16(end[10:]))
-	size, offset := int64(le.Uint32(end[12:])), int64(le.Uint32(end[16:]))
+	record, le := file[end:], binary.LittleEndian
+	count = int(le.Uint16(record[10:]))
+	size, offset := int64(le.Uint32(record[12:])), int64(le.Uint32(record[16:]))
 	switch {
-	case le.Uint32(end[4:]) != 0 || int(le.Uint16(end[8:])) != count:
-		return 0, 0, fmt.Errorf("%w: it is one of several disks", ErrContainer)
+	case le.Uint32(record[4:]) != 0 || int(le.Uint16(record[8:])) != count:
+		return 0, 0, 0, fmt.Errorf("%w: it is one of several disks", ErrContainer)
 	case count > MaxEntries:
-		return 0, 0, fmt.Errorf("%w: %d entries, at most %d are read", ErrLimit, count, MaxEntries)
-	case offset+size != int64(len(file)-endLen):
-		return 0, 0, fmt.Errorf("%w: the directory is not where its end says", ErrContainer)
+		return 0, 0, 0, fmt.Errorf("%w: %d entries, at most %d are read", ErrLimit, count, MaxEntries)
+	case offset+size != int64(end):
+		return 0, 0, 0, fmt.Errorf("%w: the directory is not where its end says", ErrContainer)
 	}
-	return count, int(offset), nil
+	return count, int(offset), end, nil
+}
+
+// findEnd returns where the end record begins: 22 bytes before the end of the
+// file, or earlier by the length of its comment. Readers look for it forwards or
+// backwards, so only one record may reach the end of the file exactly, and none
+// may seem to begin behind it.
+func findEnd(file []byte) (int, error) {
+	magic := binary.LittleEndian.AppendUint32(nil, endMagic)
+	first := max(0, len(file)-endLen-math.MaxUint16)
+	end, last := -1, -1
+	for at := first; ; at = last + 1 {
+		n := bytes.Index(file[at:], magic)
+		if n < 0 {
+			break
+		}
+		last = at + n
+		rest := len(file) - last - endLen
+		if rest < 0 || int(binary.LittleEndian.Uint16(file[last+20:])) != rest {
+			continue
+		}
+		if end >= 0 {
+			return 0, fmt.Errorf("%w: it has two ends", ErrContainer)
+		}
+		end = last
+	}
+	if end < 0 || end != last {
+		return 0, fmt.Errorf("%w: it does not end with a zip directory", ErrContainer)
+	}
+	return end, nil
 }
 
 // readDirectory reads one record of the central directory and returns the rest.
@@ -161,14 +200,15 @@ func readDirectory(b []byte) (*entry, []byte, error) {
 	if len(b) < directoryLen || le.Uint32(b) != directoryMagic {
 		return nil, nil, fmt.Errorf("%w: a directory record is damaged", ErrContainer)
 	}
-	nameLen, extraLen := int(le.Uint16(b[28:])), int(le.Uint16(b[30:]))
-	n := directoryLen + nameLen + extraLen
-	if len(b) < n || le.Uint16(b[32:]) != 0 || le.Uint16(b[34:]) != 0 {
-		return nil, nil, fmt.Errorf("%w: a directory record is cut short, or has a comment", ErrContainer)
+	nameEnd := directoryLen + int(le.Uint16(b[28:]))
+	extraEnd := nameEnd + int(le.Uint16(b[30:]))
+	n := extraEnd + int(le.Uint16(b[32:])) // a comment is last
+	if len(b) < n || le.Uint16(b[34:]) != 0 {
+		return nil, nil, fmt.Errorf("%w: a directory record is cut short, or its entry is on another disk", ErrContainer)
 	}
 	flags, size := le.Uint16(b[8:]), le.Uint32(b[24:])
 	e := &entry{
-		name:      string(b[directoryLen : directoryLen+nameLen]),
+		name:      string(b[directoryLen:nameEnd]),
 		method:    le.Uint16(b[10:]),
 		sum:       le.Uint32(b[16:]),
 		directory: b[:n],
@@ -176,13 +216,15 @@ func readDirectory(b []byte) (*entry, []byte, error) {
 	if err := checkName(e.name, flags&flagUTF8 != 0); err != nil {
 		return nil, nil, err
 	}
-	if err := checkExtra(b[directoryLen+nameLen : n]); err != nil {
+	if err := checkExtra(b[nameEnd:extraEnd]); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", e.name, err)
 	}
 	deflated := le.Uint32(b[20:])
 	switch {
 	case e.method != store && e.method != deflate || flags&^knownFlags != 0:
 		return nil, nil, fmt.Errorf("%w: %s has method %d and flags %#x", ErrContainer, e.name, e.method, flags)
+	case size == zip64Size || deflated == zip64Size || le.Uint32(b[42:]) == zip64Size:
+		return nil, nil, fmt.Errorf("%w: the directory describes %s in zip64", ErrContainer, e.name)
 	case size > MaxEntry:
 		return nil, nil, fmt.Errorf("%w: %s has %d bytes, at most %d are read", ErrLimit, e.name, size, MaxEntry)
 	case size > freeRatio && uint64(size) > uint64(deflated)*maxRatio:
@@ -243,15 +285,11 @@ func (e *entry) readLocal(b []byte) (int, error) {
 	if err := checkExtra(b[nameEnd:start]); err != nil {
 		return 0, fmt.Errorf("%s: %w", e.name, err)
 	}
-	// Flags, method; then sum and sizes, which stand behind the data instead
-	// when the writer did not know them yet.
-	stated, zero := e.directory[16:28], make([]byte, 12)
-	described := le.Uint16(b[6:])&flagDescriptor != 0
-	same := string(b[localLen:nameEnd]) == e.name && bytes.Equal(b[6:10], e.directory[8:12]) &&
-		(bytes.Equal(b[14:26], stated) || described && bytes.Equal(b[14:26], zero))
+	same, described := e.sameLocal(b, nameEnd, start)
 	if !same {
 		return 0, fmt.Errorf("%w: %s is described differently in its two places", ErrContainer, e.name)
 	}
+	stated := e.directory[16:28]
 	if described {
 		n := descriptorLen(b[end:], stated)
 		if n == 0 {
@@ -261,6 +299,68 @@ func (e *entry) readLocal(b []byte) (int, error) {
 	}
 	e.local = b[:end:end]
 	return end, nil
+}
+
+// sameLocal reports whether the local record b, whose name ends at nameEnd and
+// whose extra field ends at start, says what the directory does, and whether a
+// descriptor follows its data.
+func (e *entry) sameLocal(b []byte, nameEnd, start int) (same, described bool) {
+	le := binary.LittleEndian
+	flags := le.Uint16(b[6:])
+	described = flags&flagDescriptor != 0
+	differ := flags ^ le.Uint16(e.directory[8:])
+	if differ == flagUTF8 && isASCII(e.name) {
+		differ = 0 // ASCII reads the same in every charset
+	}
+	if differ != 0 || !bytes.Equal(b[8:10], e.directory[10:12]) || string(b[localLen:nameEnd]) != e.name {
+		return false, described
+	}
+	// Sum and sizes stand behind the data instead when the writer did not know
+	// them yet; the sizes stand in the extra field when it did not know how long
+	// they would be.
+	stated, zero := e.directory[16:28], make([]byte, 12)
+	local := widened(b[14:26], b[nameEnd:start])
+	return bytes.Equal(local, stated) || described && bytes.Equal(local, zero), described
+}
+
+// widened returns sum and sizes of a local record with the sizes of the zip64
+// extra field in place of those that refer to it (APPNOTE 4.5.3). It returns nil
+// if they are not there or too large for any entry.
+func widened(fields, extra []byte) []byte {
+	le := binary.LittleEndian
+	deflated, inflated := le.Uint32(fields[4:]) == zip64Size, le.Uint32(fields[8:]) == zip64Size
+	if !deflated && !inflated {
+		return fields
+	}
+	out := bytes.Clone(fields)
+	// checkExtra has seen that each field is whole.
+	for len(extra) >= 4 {
+		n := 4 + int(le.Uint16(extra[2:]))
+		if le.Uint16(extra) != zip64Extra {
+			extra = extra[n:]
+			continue
+		}
+		sizes := extra[4:n]
+		for _, size := range []struct {
+			wide bool
+			at   int
+		}{{inflated, 8}, {deflated, 4}} {
+			if !size.wide {
+				continue
+			}
+			if len(sizes) < 8 || le.Uint32(sizes[4:]) != 0 {
+				return nil
+			}
+			copy(out[size.at:], sizes[:4])
+			sizes = sizes[8:]
+		}
+		return out
+	}
+	return nil
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 // descriptorLen returns the length of the data descriptor at the start of b: sum

@@ -64,6 +64,74 @@ func TestOpenReadsWhatZipProgramsWrite(t *testing.T) {
 	}
 }
 
+func stored(h *zip.FileHeader) { h.Method = zip.Store }
+
+// directoryOf is where the directory of a container without comment begins.
+func directoryOf(b []byte) int { return int(binary.LittleEndian.Uint32(b[len(b)-22+16:])) }
+
+// localFlag changes the second byte of the first local record's flags, directoryFlag
+// that of the first directory record's. 8 marks the name as UTF-8.
+func localFlag(b []byte, flag byte) []byte     { b[7] = flag; return b }
+func directoryFlag(b []byte, flag byte) []byte { b[directoryOf(b)+9] = flag; return b }
+
+// zip64 states the sizes of the only entry, stored, in an extra field of its local
+// record, as .NET writes it. The record's own sum replaces the descriptor.
+func zip64(b []byte, id uint16, inflated, deflated uint64) []byte {
+	le := binary.LittleEndian
+	directory := directoryOf(b)
+	nameEnd := 30 + int(le.Uint16(b[26:]))
+	data := b[nameEnd : nameEnd+int(le.Uint32(b[directory+20:]))]
+	extra := le.AppendUint16(le.AppendUint16(nil, id), 16)
+	extra = le.AppendUint64(le.AppendUint64(extra, inflated), deflated)
+	out := slices.Concat(b[:nameEnd], extra, data)
+	out[6] &^= 8
+	copy(out[14:18], b[directory+16:])
+	le.PutUint32(out[18:], 1<<32-1)
+	le.PutUint32(out[22:], 1<<32-1)
+	le.PutUint16(out[28:], uint16(len(extra)))
+	start := len(out)
+	out = append(out, b[directory:]...)
+	out[start+8] &^= 8
+	le.PutUint32(out[len(out)-22+16:], uint32(start))
+	return out
+}
+
+// TestContainersOfOtherWritersAreRead holds what other producers write and what
+// nevertheless has one reading only.
+func TestContainersOfOtherWritersAreRead(t *testing.T) {
+	le := binary.LittleEndian
+	good := container(t, stored, "A.xml")
+	commented := append(bytes.Clone(good), "KRC"...)
+	commented[len(good)-2] = 3
+	longest := append(bytes.Clone(good), strings.Repeat("K", 65535)...)
+	longest[len(good)-2], longest[len(good)-1] = 0xff, 0xff
+	entry := bytes.Clone(good)
+	entry[directoryOf(good)+32] = 3
+	entry = slices.Insert(entry, len(entry)-22, []byte("abc")...)
+	le.PutUint32(entry[len(entry)-22+12:], uint32(len(entry)-22-directoryOf(good)))
+	for name, file := range map[string][]byte{
+		"UTF-8 flag in the local record only": localFlag(bytes.Clone(good), 8),
+		"UTF-8 flag in the directory only":    directoryFlag(bytes.Clone(good), 8),
+		"local sizes in zip64":                zip64(bytes.Clone(good), 1, 44, 44),
+		"archive comment":                     commented,
+		"longest archive comment":             longest,
+		"entry comment":                       entry,
+	} {
+		p, err := ofd.Open(file)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if data, err := p.Read("A.xml"); err != nil || string(data) != "the contents of A.xml, the contents of A.xml" {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+		r, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
+		if err != nil || len(r.File) != 1 || r.File[0].Name != "A.xml" {
+			t.Errorf("%s: archive/zip reads something else: %v", name, err)
+		}
+	}
+}
+
 func TestOpenRefusesTwoReadings(t *testing.T) {
 	good := container(t, nil, "OFD.xml", "A.xml")
 	le := binary.LittleEndian
@@ -78,7 +146,10 @@ func TestOpenRefusesTwoReadings(t *testing.T) {
 		"bytes behind":            append(bytes.Clone(good), 0),
 		"bytes before":            append([]byte{0}, good...),
 		"bytes before, corrected": edit(func(b []byte) []byte { le.PutUint32(b[end+16:], uint32(directory)+1); return append([]byte{0}, b...) }),
-		"comment":                 edit(func(b []byte) []byte { b[end+20] = 1; return append(b, 'c') }),
+		"comment too long":        edit(func(b []byte) []byte { b[end+20] = 1; return append(b, "cc"...) }),
+		"comment too short":       edit(func(b []byte) []byte { b[end+20] = 2; return append(b, 'c') }),
+		"comment with an end":     edit(func(b []byte) []byte { b[end+20] = 22; return append(b, b[end:]...) }),
+		"comment with a start":    edit(func(b []byte) []byte { b[end+20] = 5; return append(b, "PK\x05\x06x"...) }),
 		"count too small":         edit(func(b []byte) []byte { b[end+8], b[end+10] = 1, 1; return b }),
 		"count too large":         edit(func(b []byte) []byte { b[end+8], b[end+10] = 3, 3; return b }),
 		"second disk":             put(end+4, 1),
@@ -87,7 +158,15 @@ func TestOpenRefusesTwoReadings(t *testing.T) {
 		"encrypted":               edit(func(b []byte) []byte { b[6] |= 1; b[directory+8] |= 1; return b }),
 		"unknown method":          edit(func(b []byte) []byte { b[8], b[directory+10] = 12, 12; return b }),
 		"descriptor changed":      put(int(le.Uint32(good[directory+20:]))+30+7+5, 0xff),
-		"entry comment":           put(directory+32, 1),
+		"entry comment cut":       put(directory+32, 1),
+		"entry on another disk":   put(directory+34, 1),
+		"zip64 in the directory":  edit(func(b []byte) []byte { le.PutUint32(b[directory+24:], 1<<32-1); return b }),
+		"flag differs":            put(6, 1<<1|good[6]),
+		"UTF-8 by one of two":     localFlag(container(t, stored, "图.xml"), 0),
+		"UTF-8 by the other":      directoryFlag(container(t, stored, "图.xml"), 0),
+		"zip64, other sizes":      zip64(container(t, stored, "A.xml"), 1, 45, 44),
+		"zip64, none":             zip64(container(t, stored, "A.xml"), 2, 44, 44),
+		"zip64, huge":             zip64(container(t, stored, "A.xml"), 1, 44|1<<32, 44|1<<32),
 		"offset":                  put(directory+42, 1),
 		"same name":               container(t, nil, "OFD.xml", "OFD.xml"),
 		"same but for case":       container(t, nil, "OFD.xml", "ofd.XML"),
@@ -140,6 +219,8 @@ func TestOpenRefusesTwoReadings(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	f.Add(container(f, nil, "OFD.xml", "Doc_0/", "Doc_0/Res/图片.png"))
 	f.Add(container(f, func(h *zip.FileHeader) { h.Method = zip.Store }, "a", "b"))
+	f.Add(zip64(container(f, stored, "A.xml"), 1, 44, 44))
+	f.Add(localFlag(container(f, stored, "A.xml"), 8))
 	f.Add([]byte("PK\x05\x06" + strings.Repeat("\x00", 18)))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		p, err := ofd.Open(file)

@@ -8,7 +8,10 @@
 //   - A file has one reading. Containers whose directory and local records
 //     disagree, with gaps, duplicate names or foreign bytes are refused, and so
 //     is XML with document types or entities (package xmltree), and a file of
-//     several documents or versions.
+//     several documents or versions. What producers write differently and what
+//     has one reading nevertheless is read, see Open.
+//   - What a page's model leaves out it names in notes. A missing resource,
+//     template or annotation is a note, a missing page an error.
 //   - Everything is bounded: sizes, entries, growth by inflating, nesting,
 //     objects of a page, the work that templates and composites cause.
 //   - A signature made here covers every entry of the file. A signature is valid

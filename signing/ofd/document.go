@@ -1,6 +1,7 @@
 package ofd
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -157,6 +158,9 @@ func (p *Package) readCommon(root *xmltree.Node, d *Document) error {
 		}
 		seen[file] = true
 		res, err := p.parse(file)
+		if d.lacks(err, file) {
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -229,12 +233,25 @@ func readPages(root *xmltree.Node, d *Document) error {
 	return nil
 }
 
+// lacks reports whether err is that the part is missing, and notes it: what does
+// not need the part is shown all the same.
+func (d *Document) lacks(err error, part string) bool {
+	if !errors.Is(err, ErrNotFound) {
+		return false
+	}
+	d.Notes = AddNote(d.Notes, Note{Code: NotePartMissing, Subject: part})
+	return true
+}
+
 func (p *Package) readAnnotations(root *xmltree.Node, d *Document) error {
 	file, err := location(root, "Annotations", d.Root)
 	if err != nil || file == "" {
 		return err
 	}
 	list, err := p.parse(file)
+	if d.lacks(err, file) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -260,6 +277,9 @@ func (p *Package) readAttachments(root *xmltree.Node, d *Document) error {
 		return err
 	}
 	list, err := p.parse(file)
+	if d.lacks(err, file) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

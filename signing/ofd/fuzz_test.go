@@ -70,7 +70,7 @@ func TestPageReadsAllKindsOfObjects(t *testing.T) {
 		t.Errorf("glyphs: %+v", text.Runs)
 	}
 	path := objects[1].(*ofd.Path)
-	if *path.Fill != (ofd.Color{R: 1, G: 2, B: 3, Alpha: 255}) || *path.Stroke != (ofd.Color{R: 255, B: 16, Alpha: 255}) || !path.EvenOdd ||
+	if *path.Fill != (ofd.Color{R: 1, G: 2, B: 3, Alpha: 255, Shading: "AxialShd"}) || *path.Stroke != (ofd.Color{R: 255, B: 16, Alpha: 255}) || !path.EvenOdd ||
 		path.Pen.Width != 2 || path.Pen.Join != "Round" || path.Pen.Cap != "Square" || path.CTM[4] != 2 || len(path.Segments) != 3 || len(path.Clips[0][0].Segments) != 4 {
 		t.Errorf("path: %+v", path)
 	}
@@ -92,7 +92,6 @@ func TestPageRefuses(t *testing.T) {
 		want    error
 	}{
 		"no boundary":         {object(`<ofd:PathObject ID="3"/>`), ofd.ErrDocument},
-		"negative size":       {object(`<ofd:PathObject ID="3" Boundary="0 0 -1 1"/>`), ofd.ErrDocument},
 		"not a number":        {object(`<ofd:PathObject ID="3" Boundary="0 0 1 NaN"/>`), ofd.ErrDocument},
 		"infinite":            {object(`<ofd:PathObject ID="3" Boundary="0 0 1 1e999"/>`), ofd.ErrDocument},
 		"hexadecimal":         {object(`<ofd:PathObject ID="3" Boundary="0 0 1 0x1p2"/>`), ofd.ErrDocument},
@@ -104,8 +103,6 @@ func TestPageRefuses(t *testing.T) {
 		"boolean":             {object(`<ofd:PathObject ID="3" Boundary="0 0 1 1" Fill="yes"/>`), ofd.ErrDocument},
 		"distances":           {text(`DeltaX="g 2"`), ofd.ErrDocument},
 		"negative repetition": {text(`DeltaX="g -2 1"`), ofd.ErrDocument},
-		"composite":           {object(`<ofd:CompositeObject ID="3" Boundary="0 0 1 1" ResourceID="99"/>`), ofd.ErrNotFound},
-		"template":            {`<ofd:Template TemplateID="99"/>`, ofd.ErrNotFound},
 		"two contents":        {`<ofd:Content/><ofd:Content/>`, ofd.ErrDocument},
 		"entity":              {`&x;`, ofd.ErrXML},
 		"composite in itself": {object(`<ofd:CompositeObject ID="3" Boundary="0 0 1 1" ResourceID="17"/>`), ofd.ErrLimit},
@@ -120,6 +117,122 @@ func TestPageRefuses(t *testing.T) {
 	page, err := readPage(t, text(`DeltaX="g 2000000000 1"`))
 	if err != nil || len(page.Layers[0].Objects[0].(*ofd.Text).Runs[0].DeltaX) != 1 {
 		t.Errorf("long distances: %v", err)
+	}
+}
+
+// TestPlacesBelowZeroAreRead: producers write sizes below 0, and where the object is does not depend on them.
+func TestPlacesBelowZeroAreRead(t *testing.T) {
+	page, err := readPage(t, `<ofd:Content><ofd:Layer><ofd:PathObject ID="3" Boundary="90 58 -3 5"><ofd:Clips><ofd:Clip><ofd:Area><ofd:Path Boundary="1 2 -3 -4"/></ofd:Area></ofd:Clip></ofd:Clips></ofd:PathObject></ofd:Layer></ofd:Content>`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := page.Layers[0].Objects[0].(*ofd.Path)
+	if path.Boundary.X != 90 || path.Boundary.Y != 58 || path.Clips[0][0].Boundary.Y != 2 || len(page.Notes) != 0 {
+		t.Errorf("%+v, %v", path, page.Notes)
+	}
+}
+
+// TestColoursNotStatedAreTheStandards holds the defaults of GB/T 33190: a path is filled with nothing and
+// stroked in black, a text is filled in black and stroked with nothing.
+func TestColoursNotStatedAreTheStandards(t *testing.T) {
+	page, err := readPage(t, `<ofd:Content><ofd:Layer><ofd:PathObject ID="3" Boundary="0 0 1 1" Fill="true"/>`+
+		`<ofd:PathObject ID="4" Boundary="0 0 1 1"/><ofd:TextObject ID="5" Boundary="0 0 1 1" Stroke="true"/></ofd:Layer></ofd:Content>`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	black := ofd.Color{Alpha: 255}
+	objects := page.Layers[0].Objects
+	for i, g := range []*ofd.Graphic{&objects[0].(*ofd.Path).Graphic, &objects[1].(*ofd.Path).Graphic} {
+		if g.Fill != nil || g.Stroke == nil || *g.Stroke != black {
+			t.Errorf("path %d: fill %v, stroke %v", i, g.Fill, g.Stroke)
+		}
+	}
+	if g := objects[2].(*ofd.Text).Graphic; g.Fill == nil || *g.Fill != black || g.Stroke != nil {
+		t.Errorf("text: fill %v, stroke %v", g.Fill, g.Stroke)
+	}
+}
+
+// TestWhatThePageLeavesOutIsNoted: nothing is omitted in silence, and what is left out stops nothing else.
+func TestWhatThePageLeavesOutIsNoted(t *testing.T) {
+	layer := func(s string) string { return `<ofd:Content><ofd:Layer>` + s + `</ofd:Layer></ofd:Content>` }
+	for name, c := range map[string]struct {
+		content string
+		want    ofd.Note
+	}{
+		"composite":      {layer(`<ofd:CompositeObject ID="3" Boundary="0 0 1 1" ResourceID="99"/>`), ofd.Note{Code: ofd.NoteCompositeMissing, Object: 3, Subject: "99"}},
+		"template":       {`<ofd:Template TemplateID="99"/>`, ofd.Note{Code: ofd.NoteTemplateMissing, Subject: "99"}},
+		"page resources": {`<ofd:PageRes>R.xml</ofd:PageRes>`, ofd.Note{Code: ofd.NotePartMissing, Subject: "D/R.xml"}},
+		"object":         {layer(`<ofd:VideoObject ID="3" Boundary="0 0 1 1"/>`), ofd.Note{Code: ofd.NoteObjectUnknown, Object: 3, Subject: "VideoObject"}},
+		"clip by text":   {layer(`<ofd:PathObject ID="3" Boundary="0 0 1 1"><ofd:Clips><ofd:Clip><ofd:Area><ofd:Text ID="4"/></ofd:Area></ofd:Clip></ofd:Clips></ofd:PathObject>`), ofd.Note{Code: ofd.NoteClipText, Object: 3}},
+		"mask":           {layer(`<ofd:ImageObject ID="3" Boundary="0 0 1 1" ResourceID="14" ImageMask="14"/>`), ofd.Note{Code: ofd.NoteImageMask, Object: 3}},
+		"border":         {layer(`<ofd:ImageObject ID="3" Boundary="0 0 1 1" ResourceID="14"><ofd:Border/></ofd:ImageObject>`), ofd.Note{Code: ofd.NoteImageBorder, Object: 3}},
+	} {
+		page, err := readPage(t, c.content)
+		if err != nil || !slices.Equal(page.Notes, []ofd.Note{c.want}) {
+			t.Errorf("%s: %v, %v", name, page, err)
+		}
+	}
+}
+
+// TestMissingPartsAreNoted takes away parts that a page can be shown without.
+func TestMissingPartsAreNoted(t *testing.T) {
+	for _, part := range []string{"D/Res.xml", "D/A.xml", "D/Annot.xml", "D/T.xml"} {
+		b := unpack(t, document(t, `<ofd:Template TemplateID="90"/><ofd:Content><ofd:Layer><ofd:PathObject ID="3" Boundary="0 0 1 1"/></ofd:Layer></ofd:Content>`))
+		b.remove(part)
+		p, err := ofd.Open(b.pack(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := p.Page(0)
+		if err != nil || !slices.Equal(page.Notes, []ofd.Note{{Code: ofd.NotePartMissing, Subject: part}}) {
+			t.Errorf("%s: %v, %v", part, page, err)
+			continue
+		}
+		if layers := page.Layers; len(layers[len(layers)-1].Objects) != 1 {
+			t.Errorf("%s: the rest of the page is gone too", part)
+		}
+	}
+}
+
+func TestDraftNamespaceIsRead(t *testing.T) {
+	b := unpack(t, document(t, everything))
+	for name, data := range b.data {
+		b.put(name, []byte(strings.ReplaceAll(string(data), ofd.Namespace, "http://www.ofdspec.org")))
+	}
+	p, err := ofd.Open(b.pack(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := p.Page(0)
+	if err != nil || len(page.Layers) != 2 || len(page.Layers[1].Objects) != 4 {
+		t.Errorf("%+v, %v", page, err)
+	}
+	b.edit(t, "D/P.xml", "http://www.ofdspec.org", "http://www.ofdspec.org/2017")
+	if p, err = ofd.Open(b.pack(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Page(0); !errors.Is(err, ofd.ErrDocument) {
+		t.Errorf("another namespace: %v", err)
+	}
+}
+
+func TestNotesAreBounded(t *testing.T) {
+	var list []ofd.Note
+	for i := range 1000 {
+		list = ofd.AddNote(list, ofd.Note{Code: ofd.NoteImageMissing, Object: ofd.ID(i + 1)})
+		list = ofd.AddNote(list, ofd.Note{Code: ofd.NoteImageMissing, Object: ofd.ID(i + 1)})
+	}
+	last := list[len(list)-1]
+	if len(list) != 51 || last.Code != ofd.NoteMore {
+		t.Fatalf("%d notes, the last %v", len(list), last)
+	}
+	for _, code := range ofd.NoteCodes() {
+		if text := (ofd.Note{Code: code}).String(); text == "" || text == string(code) {
+			t.Errorf("%s has no text", code)
+		}
+	}
+	if n := ofd.AddNote(nil, ofd.Note{Code: ofd.NotePartMissing, Subject: "图\x1b[2J" + strings.Repeat("x", 500)})[0]; strings.ContainsRune(n.Subject, 0x1b) || len(n.Subject) > 120 {
+		t.Errorf("subject %q", n.Subject)
 	}
 }
 

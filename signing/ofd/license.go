@@ -64,7 +64,7 @@ const (
 )
 
 func ink(rgb uint32) Color {
-	return Color{uint8(rgb >> 16), uint8(rgb >> 8), uint8(rgb), 255} //nolint:gosec // cuts out the bytes
+	return Color{R: uint8(rgb >> 16), G: uint8(rgb >> 8), B: uint8(rgb), Alpha: 255} //nolint:gosec // cuts out the bytes
 }
 
 // SealPlace returns where on a licence page a seal of that size stands.

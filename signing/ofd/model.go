@@ -53,6 +53,8 @@ type Document struct {
 	Attachments []Attachment
 	// Resources are those of the whole document.
 	Resources Resources
+	// Notes name what is missing of the document.
+	Notes []Note
 }
 
 // PageRef says where the content of a page or template is.
@@ -106,6 +108,8 @@ type Page struct {
 	Annotations []Annotation
 	// Resources are the document's and the page's own.
 	Resources Resources
+	// Notes name what of the page is not in this model, the document's among them.
+	Notes []Note
 }
 
 // Layer is a list of objects.
@@ -160,9 +164,13 @@ type Pen struct {
 	DashOffset float64
 }
 
-// Color is a colour in sRGB with its opacity, 0 to 255. Patterns and gradients
-// are reduced to their first colour.
-type Color struct{ R, G, B, Alpha uint8 }
+// Color is a colour in sRGB with its opacity, 0 to 255.
+type Color struct {
+	R, G, B, Alpha uint8
+	// Shading is the element of a pattern or gradient of which this is the first
+	// colour, e.g. "AxialShd"; empty for a plain colour.
+	Shading string
+}
 
 // ClipArea is a shape that an object is clipped to, in the object's own coordinates.
 type ClipArea struct {

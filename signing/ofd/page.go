@@ -1,6 +1,7 @@
 package ofd
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ func (p *Package) Page(i int) (*Page, error) {
 		return nil, fmt.Errorf("%w: page %d of %d", ErrNotFound, i+1, len(d.Pages))
 	}
 	ref := d.Pages[i]
-	page := &Page{ID: ref.ID, Resources: d.Resources.clone()}
+	page := &Page{ID: ref.ID, Resources: d.Resources.clone(), Notes: slices.Clone(d.Notes)}
 	r := &pageReader{pkg: p, doc: d, page: page}
 	root, err := r.parse(ref.Path)
 	if err != nil {
@@ -72,6 +73,19 @@ type pageReader struct {
 	work    int
 }
 
+func (r *pageReader) note(code NoteCode, object ID, subject string) {
+	r.page.Notes = AddNote(r.page.Notes, Note{Code: code, Object: object, Subject: subject})
+}
+
+// lacks is Document.lacks for a part of the page.
+func (r *pageReader) lacks(err error, part string) bool {
+	missing := errors.Is(err, ErrNotFound)
+	if missing {
+		r.note(NotePartMissing, 0, part)
+	}
+	return missing
+}
+
 func (r *pageReader) spend(n int) error {
 	if r.work += n; r.work > maxWork {
 		return fmt.Errorf("%w: the page's content comes to more than %d bytes", ErrLimit, maxWork)
@@ -110,13 +124,17 @@ func (r *pageReader) template(n *xmltree.Node) (layers []Layer, foreground bool,
 	}
 	ref, ok := r.doc.Templates[id]
 	if !ok {
-		return nil, false, fmt.Errorf("%w: the template %d", ErrNotFound, id)
+		r.note(NoteTemplateMissing, 0, id.String())
+		return nil, false, nil
 	}
 	zOrder, stated := n.Attr("ZOrder")
 	if !stated {
 		zOrder = ref.ZOrder
 	}
 	root, err := r.parse(ref.Path)
+	if r.lacks(err, ref.Path) {
+		return nil, false, nil
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -132,6 +150,9 @@ func (r *pageReader) layers(root *xmltree.Node, file string) ([]Layer, error) {
 			return nil, err
 		}
 		res, err := r.parse(part)
+		if r.lacks(err, part) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -167,6 +188,9 @@ func (r *pageReader) layers(root *xmltree.Node, file string) ([]Layer, error) {
 
 func (r *pageReader) annotations(file string) error {
 	root, err := r.parse(file)
+	if r.lacks(err, file) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -184,7 +208,7 @@ func (r *pageReader) annotations(file string) error {
 			continue
 		}
 		if s, ok := appearance.Attr("Boundary"); ok {
-			if a.Box, err = parseBox(s); err != nil {
+			if a.Box, err = parsePlace(s); err != nil {
 				return err
 			}
 		}
@@ -203,7 +227,7 @@ func (r *pageReader) readObjects(n *xmltree.Node, base style, depth int) ([]Obje
 	}
 	var list []Object
 	for _, child := range n.Nodes {
-		if child.Space != Namespace {
+		if child.Space != n.Space {
 			continue
 		}
 		if r.objects++; r.objects > maxObjects {
@@ -232,6 +256,12 @@ func (r *pageReader) readObject(n *xmltree.Node, base style, depth int) (Object,
 		if err != nil {
 			return nil, err
 		}
+		if mask, ok := n.Attr("ImageMask"); ok && mask != "" {
+			r.note(NoteImageMask, g.ID, "")
+		}
+		if n.Child("Border") != nil {
+			r.note(NoteImageBorder, g.ID, "")
+		}
 		media, err := idAttr(n, "ResourceID")
 		return &Image{Graphic: g, Media: media}, err
 	case "PageBlock":
@@ -240,6 +270,8 @@ func (r *pageReader) readObject(n *xmltree.Node, base style, depth int) (Object,
 	case "CompositeObject":
 		return r.readComposite(n, base, depth)
 	}
+	id, _ := idAttr(n, "ID")
+	r.note(NoteObjectUnknown, id, n.Name)
 	return nil, nil //nolint:nilnil // an element that is not an object
 }
 
@@ -254,7 +286,8 @@ func (r *pageReader) readComposite(n *xmltree.Node, base style, depth int) (Obje
 	}
 	unit := r.page.Resources.composites[id]
 	if unit == nil {
-		return nil, fmt.Errorf("%w: the composite %d", ErrNotFound, id)
+		r.note(NoteCompositeMissing, g.ID, id.String())
+		return nil, nil //nolint:nilnil // noted instead
 	}
 	// The unit may stand in many places, or within itself.
 	if err := r.spend(weight(unit.content)); err != nil {
@@ -271,7 +304,7 @@ func (r *pageReader) readGraphic(n *xmltree.Node, base *style) (g Graphic, err e
 		return g, err
 	}
 	boundary, _ := n.Attr("Boundary")
-	if g.Boundary, err = parseBox(boundary); err != nil {
+	if g.Boundary, err = parsePlace(boundary); err != nil {
 		return g, err
 	}
 	if g.CTM, err = readMatrix(n); err != nil {
@@ -296,7 +329,7 @@ func (r *pageReader) readGraphic(n *xmltree.Node, base *style) (g Graphic, err e
 	r.page.Resources.apply(base, r.page.Resources.params[id], 0)
 	r.page.Resources.apply(base, own, 0)
 	g.Pen = base.pen
-	g.Clips, err = readClips(n)
+	g.Clips, err = r.readClips(n, g.ID)
 	return g, err
 }
 
@@ -312,8 +345,8 @@ func readMatrix(n *xmltree.Node) (Matrix, error) {
 	return Matrix(v), nil
 }
 
-// readClips reads the shapes of Clips; those made of text are left out.
-func readClips(n *xmltree.Node) ([][]ClipArea, error) {
+// readClips reads the shapes of Clips; those made of text are left out, and noted.
+func (r *pageReader) readClips(n *xmltree.Node, object ID) ([][]ClipArea, error) {
 	clips := n.Child("Clips")
 	if clips == nil {
 		return nil, nil
@@ -324,6 +357,7 @@ func readClips(n *xmltree.Node) ([][]ClipArea, error) {
 		for _, area := range clip.Children("Area") {
 			shape := area.Child("Path")
 			if shape == nil {
+				r.note(NoteClipText, object, "")
 				continue
 			}
 			a := ClipArea{}
@@ -332,7 +366,7 @@ func readClips(n *xmltree.Node) ([][]ClipArea, error) {
 				return nil, err
 			}
 			if s, ok := shape.Attr("Boundary"); ok {
-				if a.Boundary, err = parseBox(s); err != nil {
+				if a.Boundary, err = parsePlace(s); err != nil {
 					return nil, err
 				}
 			}
@@ -348,19 +382,19 @@ func readClips(n *xmltree.Node) ([][]ClipArea, error) {
 	return list, nil
 }
 
-// paint sets an object's colours; black is the default.
-func (g *Graphic) paint(s style, fill, stroke bool) {
-	if fill {
-		if g.Fill = s.fill; g.Fill == nil {
-			g.Fill = &Color{Alpha: 255}
-		}
+// colored returns the colour if the object is painted at all. The default stands
+// for one that is not stated: nil is transparent.
+func colored(painted bool, stated, absent *Color) *Color {
+	switch {
+	case !painted:
+		return nil
+	case stated != nil:
+		return stated
 	}
-	if stroke {
-		if g.Stroke = s.stroke; g.Stroke == nil {
-			g.Stroke = &Color{Alpha: 255}
-		}
-	}
+	return absent
 }
+
+func opaqueBlack() *Color { return &Color{Alpha: 255} }
 
 func (r *pageReader) readPath(n *xmltree.Node, base style) (*Path, error) {
 	g, err := r.readGraphic(n, &base)
@@ -375,7 +409,9 @@ func (r *pageReader) readPath(n *xmltree.Node, base style) (*Path, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.paint(base, fill, stroke)
+	// A path is stroked in black and filled with nothing unless it states a
+	// colour; with text it is the other way round (GB/T 33190 9.1, 11.2).
+	g.Fill, g.Stroke = colored(fill, base.fill, nil), colored(stroke, base.stroke, opaqueBlack())
 	path := &Path{Graphic: g}
 	path.EvenOdd, path.Segments, err = readShape(n)
 	return path, err

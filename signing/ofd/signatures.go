@@ -229,42 +229,37 @@ type SealPicture struct {
 
 // SealPictures returns what a reader draws over the pages, in the order of
 // Signatures.xml. It verifies nothing: Verify does. A plain signature has no
-// picture; one that cannot be read shows none.
-func (p *Package) SealPictures() ([]SealPicture, error) {
+// picture; the notes name what has one that cannot be shown.
+func (p *Package) SealPictures() (list []SealPicture, notes []Note, err error) {
 	d, err := p.Document()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	l, err := p.signatureList(d)
 	if err != nil {
-		return nil, err
+		return nil, []Note{{Code: NoteSealList, Subject: plain(d.Signatures)}}, nil //nolint:nilerr // what else the file holds is shown
 	}
 	index := map[ID]int{}
 	for i, ref := range d.Pages {
 		index[ref.ID] = i
 	}
-	var list []SealPicture
 	for _, entry := range l.list {
-		if entry.Kind != "Seal" {
+		if entry.Kind == "Sign" {
 			continue
 		}
-		file, err := p.signatureFile(entry.Path)
-		if err != nil {
+		s := p.readSignature(entry)
+		if s.seal == nil {
+			notes = AddNote(notes, Note{Code: NoteSealUnreadable, Subject: entry.Path})
 			continue
 		}
-		value, err := p.Read(file.value)
-		if err != nil {
-			continue
-		}
-		signed, err := ses.ParseSignature(value)
-		if err != nil {
-			continue
-		}
-		for _, a := range file.stamps {
-			if page, ok := index[a.page]; ok {
-				list = append(list, SealPicture{Signature: entry.ID, Page: page, Box: a.box, Clip: a.clip, Picture: signed.Seal.Picture})
+		for _, a := range s.file.stamps {
+			page, ok := index[a.page]
+			if !ok {
+				notes = AddNote(notes, Note{Code: NoteSealPage, Subject: entry.Path})
+				continue
 			}
+			list = append(list, SealPicture{Signature: entry.ID, Page: page, Box: a.box, Clip: a.clip, Picture: s.seal.Seal.Picture})
 		}
 	}
-	return list, nil
+	return list, notes, nil
 }

@@ -42,7 +42,7 @@ func (r *pageReader) readText(n *xmltree.Node, base style) (*Text, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.paint(base, fill, stroke)
+	t.Fill, t.Stroke = colored(fill, base.fill, opaqueBlack()), colored(stroke, base.stroke, nil)
 	t.Runs, err = readRuns(n)
 	return t, err
 }

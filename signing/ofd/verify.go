@@ -2,6 +2,7 @@ package ofd
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -37,7 +38,9 @@ func Verify(file []byte, o Options) (*Report, error) {
 
 // Verify is the function Verify for a file that is open.
 func (p *Package) Verify(o Options) (*Report, error) {
-	if _, err := p.Read(entryPoint); err != nil {
+	if _, err := p.Read(entryPoint); errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("%w: it is a zip archive without OFD.xml: no OFD file", err)
+	} else if err != nil {
 		return nil, err
 	}
 	if o.Now.IsZero() {
@@ -54,7 +57,11 @@ func (p *Package) Verify(o Options) (*Report, error) {
 	l, err := p.signatureList(d)
 	if err != nil {
 		report.Verdict, report.Signed = Invalid, true
-		report.Steps = append(report.Steps, failed(StepSignatureList, "签章清单损坏，无法读取", err))
+		detail := "签章清单损坏，无法读取"
+		if errors.Is(err, ErrNotFound) {
+			detail = "文件声明有签章，但签章清单缺失"
+		}
+		report.Steps = append(report.Steps, failed(StepSignatureList, detail, err))
 		return report, nil
 	}
 	report.Steps = append(report.Steps, passed(StepSignatureList, fmt.Sprintf("签章清单中有 %d 个签名", len(l.list))))

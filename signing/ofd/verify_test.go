@@ -95,8 +95,8 @@ func TestSealedFilesHold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pictures, err := p.SealPictures()
-	if err != nil || len(pictures) != 1 || pictures[0].Page != 0 || pictures[0].Box != ofd.SealPlace(42, 42).Box || pictures[0].Picture.Width != 42 {
+	pictures, notes, err := p.SealPictures()
+	if err != nil || len(notes) != 0 || len(pictures) != 1 || pictures[0].Page != 0 || pictures[0].Box != ofd.SealPlace(42, 42).Box || pictures[0].Picture.Width != 42 {
 		t.Fatalf("pictures: %+v, %v", pictures, err)
 	}
 	if number, ok := p.CustomData("ZZBS"); !ok || number != foodLicense().Number {

@@ -65,6 +65,8 @@ func (v *verifier) plainCertificate(c *cms, at time.Time) []ses.Step {
 			return append(steps, failed(ses.StepSignerRevocation, "签名人证书因密钥泄露被吊销，没有时间戳证明签名在先", fault))
 		}
 		return append(steps, warned(ses.StepSignerRevocation, "签名人证书在签名后被吊销，没有时间戳证明签名在先", fault))
+	case !result.Listed:
+		return append(steps, skipped(ses.StepSignerRevocation, "没有当时有效的吊销列表，未查签名人证书是否被吊销"))
 	}
 	return append(steps, passed(ses.StepSignerRevocation, "签名人证书未被吊销"))
 }

@@ -14,7 +14,11 @@ import (
 // Namespace is the XML namespace of OFD (GB/T 33190-2016).
 const Namespace = "http://www.ofdspec.org/2016"
 
-// parseXML reads a part whose root is in OFD's namespace.
+// draftNamespace is that of the drafts before the standard, which producers still write.
+const draftNamespace = "http://www.ofdspec.org"
+
+// parseXML reads a part whose root is in OFD's namespace. Its elements are those
+// of the root's namespace: one part never mixes the two.
 func parseXML(name string, data []byte) (*xmltree.Node, error) {
 	root, err := xmltree.Parse(data, xmlLimits)
 	if err != nil {
@@ -24,7 +28,7 @@ func parseXML(name string, data []byte) (*xmltree.Node, error) {
 		}
 		return nil, fmt.Errorf("%w: %s: %w", kind, name, err)
 	}
-	if root.Space != Namespace {
+	if root.Space != Namespace && root.Space != draftNamespace {
 		return nil, fmt.Errorf("%w: %s is in the namespace %.60q", ErrDocument, name, root.Space)
 	}
 	return root, nil
@@ -146,8 +150,19 @@ func boolean(n *xmltree.Node, name string, absent bool) (bool, error) {
 
 // parseBox reads an ST_Box "x y width height".
 func parseBox(s string) (Box, error) {
+	b, err := parsePlace(s)
+	if err == nil && (b.Width < 0 || b.Height < 0) {
+		err = fmt.Errorf("%w: the box %.60q", ErrDocument, s)
+	}
+	return b, err
+}
+
+// parsePlace reads the ST_Box that says where an object's coordinates begin: at x
+// and y, whatever its size. Some producers write sizes below 0, and readers place
+// the object all the same.
+func parsePlace(s string) (Box, error) {
 	v, err := numbers(s)
-	if err != nil || len(v) != 4 || v[2] < 0 || v[3] < 0 {
+	if err != nil || len(v) != 4 {
 		return Box{}, fmt.Errorf("%w: the box %.60q", ErrDocument, s)
 	}
 	return Box{v[0], v[1], v[2], v[3]}, nil

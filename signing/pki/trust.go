@@ -63,6 +63,9 @@ type Result struct {
 	// path was revoked for a compromise at any time: then it is that reason,
 	// so that an earlier harmless one does not hide it.
 	RevokedFor Reason
+	// Listed reports whether a current list speaks of the certificate itself.
+	// Without one, a nil Revocation means that nothing was checked.
+	Listed bool
 	// Path is the path, certificate first and root last; nil without one.
 	// It is shared: do not change it.
 	Path []*smx509.Certificate
@@ -164,6 +167,9 @@ func (t *Trust) Check(cert []byte, extra [][]byte, at time.Time, usage Usage) Re
 			}
 		}
 		r.RevokedAt, r.RevokedFor, r.Revocation = p.revocation(at, t.required)
+		if len(p.lists) > 0 { // a root has none
+			_, _, r.Listed = verdict(p.lists[0], leaf.cert, at)
+		}
 		if i == 0 || r.faults() < best.faults() {
 			best = r
 		}

@@ -79,6 +79,22 @@ func TestRevocationKnowledge(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, c.got, c.want)
 		}
 	}
+	// Without a list nothing was checked, and the result says so.
+	for name, c := range map[string]struct {
+		at    time.Time
+		lists [][]byte
+		want  bool
+	}{
+		"no list":          {w.now, nil, false},
+		"both lists":       {w.now, old, true},
+		"stale":            {w.now.Add(listLife + time.Second), old, false},
+		"strangers' lists": {w.now, stranger.lists(t), false},
+	} {
+		trust := newTrust(t, TrustConfig{Roots: [][]byte{w.root}, Intermediates: [][]byte{w.ca.Certificate()}, CRLs: c.lists})
+		if got := trust.Check(cert, nil, c.at, UsageSeal).Listed; got != c.want {
+			t.Errorf("%s: listed %v", name, got)
+		}
+	}
 	// A revoked authority takes everything below it along.
 	w.now = w.now.Add(time.Hour)
 	if err := w.top.Revoke(t.Context(), mustParse(t, w.ca.Certificate()).SerialNumber, CACompromise, w.now); err != nil {

@@ -238,7 +238,7 @@ func (s *Service) verification(t *trusted) ofd.Options {
 }
 
 func reportMessage(report *ofd.Report) *signingv1.VerifyFileResponse {
-	resp := &signingv1.VerifyFileResponse{Valid: report.Verdict == ofd.Valid, Uncovered: report.Unsigned, Steps: stepMessages(report.Steps)}
+	resp := &signingv1.VerifyFileResponse{Valid: report.Verdict == ofd.Valid, Signed: report.Signed, Uncovered: report.Unsigned, Steps: stepMessages(report.Steps)}
 	for _, sig := range report.Signatures {
 		message := &signingv1.FileSignature{
 			Id: sig.ID, Valid: sig.Verdict == ofd.Valid, Signer: sig.Signer, SignTime: stamp(sig.Time), Steps: stepMessages(sig.Steps),
@@ -290,17 +290,23 @@ func (s *Service) RenderFile(_ context.Context, req *signingv1.RenderFileRequest
 		dpi = defaultDPI
 	}
 	if page > pages || dpi < minDPI || dpi > maxDPI {
-		return nil, fmt.Errorf("%w: the file has %d pages, and dpi must be %d to %d", ErrInvalid, pages, minDPI, maxDPI)
+		return nil, fmt.Errorf("%w: page %d at %d dpi; the file has %d pages, and dpi must be %d to %d", ErrInvalid, page, dpi, pages, minDPI, maxDPI)
 	}
 	face, err := s.face()
 	if err != nil {
 		return nil, err
 	}
-	picture, _, err := render.PNG(pkg, page-1, float64(dpi), render.Options{Face: face, Seals: true})
+	picture, notes, err := render.PNG(pkg, page-1, float64(dpi), render.Options{Face: face, Seals: true})
 	if err != nil {
 		return nil, err
 	}
-	return &signingv1.RenderFileResponse{Png: picture, Pages: int32(pages)}, nil //nolint:gosec // at most 4,096 entries
+	resp := &signingv1.RenderFileResponse{Png: picture, Pages: int32(pages)} //nolint:gosec // at most 4,096 entries
+	for _, n := range notes {
+		resp.Notes = append(resp.Notes, &signingv1.RenderNote{
+			Code: string(n.Code), Page: int32(page), Object: uint32(n.Object), Subject: n.Subject, Detail: n.String(), //nolint:gosec // at most pages
+		})
+	}
+	return resp, nil
 }
 
 func checkFile(file []byte) error {

@@ -78,6 +78,8 @@ func (j judgement) checkRevocation(stamped time.Time) Step {
 		return failed(j.revoked, j.who+"的吊销状态无法确认", fmt.Errorf("%w: %w", ErrCertificate, r.Revocation))
 	case r.RevokedAt.IsZero() && r.Chain != nil: // without an issuer there is no list to ask
 		return skipped(j.revoked, j.who+"的证书链不成立，未查吊销")
+	case r.RevokedAt.IsZero() && !r.Listed:
+		return skipped(j.revoked, "没有当时有效的吊销列表，未查"+j.who+"是否被吊销")
 	case r.RevokedAt.IsZero():
 		return passed(j.revoked, j.who+"没有吊销记录")
 	case stamped.IsZero() && lost:

@@ -1596,7 +1596,10 @@ type VerifyLicenseResponse struct {
 	// The disclosed claims as a JSON object. On REST the object itself.
 	Claims []byte `protobuf:"bytes,9,opt,name=claims,proto3" json:"claims,omitempty"`
 	// The signatures of a file, step by step.
-	Signatures    []*v1.FileSignature `protobuf:"bytes,10,rep,name=signatures,proto3" json:"signatures,omitempty"`
+	Signatures []*v1.FileSignature `protobuf:"bytes,10,rep,name=signatures,proto3" json:"signatures,omitempty"`
+	// Why a file has no better verdict, a stable name: FILE_UNREADABLE, FILE_UNSIGNED (it has no seal), FILE_NO_NUMBER (no
+	// licence), FILE_UNCOVERED, or the name of the step that failed, e.g. "signature.data_hash". Empty otherwise.
+	Reason        string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1699,6 +1702,13 @@ func (x *VerifyLicenseResponse) GetSignatures() []*v1.FileSignature {
 		return x.Signatures
 	}
 	return nil
+}
+
+func (x *VerifyLicenseResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 type GetStatusListRequest struct {
@@ -1846,7 +1856,7 @@ const file_licenses_v1_licenses_proto_rawDesc = "" +
 	"\x05token\x18\x01 \x01(\tH\x00R\x05token\x12\x18\n" +
 	"\x06number\x18\x02 \x01(\tH\x00R\x06number\x12\x14\n" +
 	"\x04file\x18\x03 \x01(\fH\x00R\x04fileB\t\n" +
-	"\asubject\"\x92\x03\n" +
+	"\asubject\"\xaa\x03\n" +
 	"\x15VerifyLicenseResponse\x12.\n" +
 	"\averdict\x18\x01 \x01(\x0e2\x14.licenses.v1.VerdictR\averdict\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x16\n" +
@@ -1863,7 +1873,8 @@ const file_licenses_v1_licenses_proto_rawDesc = "" +
 	"\n" +
 	"signatures\x18\n" +
 	" \x03(\v2\x19.signing.v1.FileSignatureR\n" +
-	"signatures\"&\n" +
+	"signatures\x12\x16\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\"&\n" +
 	"\x14GetStatusListRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id*\x83\x01\n" +
 	"\rLicenseStatus\x12\x1e\n" +

@@ -2589,7 +2589,10 @@ type VerifyFileResponse struct {
 	// The custom data of the file, e.g. ZZBS, the licence's number.
 	Metadata []*Field `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty"`
 	// The steps about the file as a whole.
-	Steps         []*Step `protobuf:"bytes,5,rep,name=steps,proto3" json:"steps,omitempty"`
+	Steps []*Step `protobuf:"bytes,5,rep,name=steps,proto3" json:"steps,omitempty"`
+	// Whether the file says that it is signed. False means that it has no seal; true without signatures means that
+	// they are missing or unreadable, see steps.
+	Signed        bool `protobuf:"varint,6,opt,name=signed,proto3" json:"signed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2657,6 +2660,13 @@ func (x *VerifyFileResponse) GetSteps() []*Step {
 		return x.Steps
 	}
 	return nil
+}
+
+func (x *VerifyFileResponse) GetSigned() bool {
+	if x != nil {
+		return x.Signed
+	}
+	return false
 }
 
 type RenderFileRequest struct {
@@ -2727,7 +2737,9 @@ type RenderFileResponse struct {
 	// Base64 in JSON: a PNG.
 	Png []byte `protobuf:"bytes,1,opt,name=png,proto3" json:"png,omitempty"`
 	// How many pages the file has.
-	Pages         int32 `protobuf:"varint,2,opt,name=pages,proto3" json:"pages,omitempty"`
+	Pages int32 `protobuf:"varint,2,opt,name=pages,proto3" json:"pages,omitempty"`
+	// What the picture does not show as the file's maker meant it; empty if it shows everything.
+	Notes         []*RenderNote `protobuf:"bytes,3,rep,name=notes,proto3" json:"notes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2774,6 +2786,95 @@ func (x *RenderFileResponse) GetPages() int32 {
 		return x.Pages
 	}
 	return 0
+}
+
+func (x *RenderFileResponse) GetNotes() []*RenderNote {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+// Something that a picture leaves out or shows differently.
+type RenderNote struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stable name, e.g. "OFD_IMAGE_FORMAT".
+	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// The page, from 1.
+	Page int32 `protobuf:"varint,2,opt,name=page,proto3" json:"page,omitempty"`
+	// The object's ID in the file; 0 if it is about more than one.
+	Object uint32 `protobuf:"varint,3,opt,name=object,proto3" json:"object,omitempty"`
+	// What it is about, e.g. the format or the path of a part; may be empty.
+	Subject string `protobuf:"bytes,4,opt,name=subject,proto3" json:"subject,omitempty"`
+	// What a clerk should read, in Chinese.
+	Detail        string `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenderNote) Reset() {
+	*x = RenderNote{}
+	mi := &file_signing_v1_signing_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenderNote) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenderNote) ProtoMessage() {}
+
+func (x *RenderNote) ProtoReflect() protoreflect.Message {
+	mi := &file_signing_v1_signing_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenderNote.ProtoReflect.Descriptor instead.
+func (*RenderNote) Descriptor() ([]byte, []int) {
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *RenderNote) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *RenderNote) GetPage() int32 {
+	if x != nil {
+		return x.Page
+	}
+	return 0
+}
+
+func (x *RenderNote) GetObject() uint32 {
+	if x != nil {
+		return x.Object
+	}
+	return 0
+}
+
+func (x *RenderNote) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *RenderNote) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
 }
 
 var File_signing_v1_signing_proto protoreflect.FileDescriptor
@@ -2944,7 +3045,7 @@ const file_signing_v1_signing_proto_rawDesc = "" +
 	"\aseal_id\x18\x04 \x01(\tR\x06sealId\x12\x16\n" +
 	"\x06signer\x18\x05 \x01(\tR\x06signer\x127\n" +
 	"\tsign_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bsignTime\x12&\n" +
-	"\x05steps\x18\a \x03(\v2\x10.signing.v1.StepR\x05steps\"\xda\x01\n" +
+	"\x05steps\x18\a \x03(\v2\x10.signing.v1.StepR\x05steps\"\xf2\x01\n" +
 	"\x12VerifyFileResponse\x12\x14\n" +
 	"\x05valid\x18\x01 \x01(\bR\x05valid\x129\n" +
 	"\n" +
@@ -2952,14 +3053,23 @@ const file_signing_v1_signing_proto_rawDesc = "" +
 	"signatures\x12\x1c\n" +
 	"\tuncovered\x18\x03 \x03(\tR\tuncovered\x12-\n" +
 	"\bmetadata\x18\x04 \x03(\v2\x11.signing.v1.FieldR\bmetadata\x12&\n" +
-	"\x05steps\x18\x05 \x03(\v2\x10.signing.v1.StepR\x05steps\"M\n" +
+	"\x05steps\x18\x05 \x03(\v2\x10.signing.v1.StepR\x05steps\x12\x16\n" +
+	"\x06signed\x18\x06 \x01(\bR\x06signed\"M\n" +
 	"\x11RenderFileRequest\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\fR\x04file\x12\x12\n" +
 	"\x04page\x18\x02 \x01(\x05R\x04page\x12\x10\n" +
-	"\x03dpi\x18\x03 \x01(\x05R\x03dpi\"<\n" +
+	"\x03dpi\x18\x03 \x01(\x05R\x03dpi\"j\n" +
 	"\x12RenderFileResponse\x12\x10\n" +
 	"\x03png\x18\x01 \x01(\fR\x03png\x12\x14\n" +
-	"\x05pages\x18\x02 \x01(\x05R\x05pages*\x9b\x01\n" +
+	"\x05pages\x18\x02 \x01(\x05R\x05pages\x12,\n" +
+	"\x05notes\x18\x03 \x03(\v2\x16.signing.v1.RenderNoteR\x05notes\"~\n" +
+	"\n" +
+	"RenderNote\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
+	"\x04page\x18\x02 \x01(\x05R\x04page\x12\x16\n" +
+	"\x06object\x18\x03 \x01(\rR\x06object\x12\x18\n" +
+	"\asubject\x18\x04 \x01(\tR\asubject\x12\x16\n" +
+	"\x06detail\x18\x05 \x01(\tR\x06detail*\x9b\x01\n" +
 	"\bKeyState\x12\x19\n" +
 	"\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11KEY_STATE_CREATED\x10\x01\x12\x17\n" +
@@ -3021,7 +3131,7 @@ func file_signing_v1_signing_proto_rawDescGZIP() []byte {
 }
 
 var file_signing_v1_signing_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_signing_v1_signing_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_signing_v1_signing_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_signing_v1_signing_proto_goTypes = []any{
 	(KeyState)(0),                            // 0: signing.v1.KeyState
 	(SealStatus)(0),                          // 1: signing.v1.SealStatus
@@ -3071,16 +3181,17 @@ var file_signing_v1_signing_proto_goTypes = []any{
 	(*VerifyFileResponse)(nil),               // 45: signing.v1.VerifyFileResponse
 	(*RenderFileRequest)(nil),                // 46: signing.v1.RenderFileRequest
 	(*RenderFileResponse)(nil),               // 47: signing.v1.RenderFileResponse
-	(*timestamppb.Timestamp)(nil),            // 48: google.protobuf.Timestamp
-	(*httpbody.HttpBody)(nil),                // 49: google.api.HttpBody
+	(*RenderNote)(nil),                       // 48: signing.v1.RenderNote
+	(*timestamppb.Timestamp)(nil),            // 49: google.protobuf.Timestamp
+	(*httpbody.HttpBody)(nil),                // 50: google.api.HttpBody
 }
 var file_signing_v1_signing_proto_depIdxs = []int32{
 	0,  // 0: signing.v1.Key.state:type_name -> signing.v1.KeyState
-	48, // 1: signing.v1.Key.create_time:type_name -> google.protobuf.Timestamp
-	48, // 2: signing.v1.Key.publish_time:type_name -> google.protobuf.Timestamp
-	48, // 3: signing.v1.Key.activate_time:type_name -> google.protobuf.Timestamp
-	48, // 4: signing.v1.Key.retire_time:type_name -> google.protobuf.Timestamp
-	48, // 5: signing.v1.Key.destroy_time:type_name -> google.protobuf.Timestamp
+	49, // 1: signing.v1.Key.create_time:type_name -> google.protobuf.Timestamp
+	49, // 2: signing.v1.Key.publish_time:type_name -> google.protobuf.Timestamp
+	49, // 3: signing.v1.Key.activate_time:type_name -> google.protobuf.Timestamp
+	49, // 4: signing.v1.Key.retire_time:type_name -> google.protobuf.Timestamp
+	49, // 5: signing.v1.Key.destroy_time:type_name -> google.protobuf.Timestamp
 	7,  // 6: signing.v1.ListKeysResponse.keys:type_name -> signing.v1.Key
 	7,  // 7: signing.v1.CreateKeyResponse.key:type_name -> signing.v1.Key
 	7,  // 8: signing.v1.PublishKeyResponse.key:type_name -> signing.v1.Key
@@ -3090,9 +3201,9 @@ var file_signing_v1_signing_proto_depIdxs = []int32{
 	20, // 12: signing.v1.CreateCertificateRequestRequest.subject:type_name -> signing.v1.Subject
 	7,  // 13: signing.v1.ImportCertificatesResponse.key:type_name -> signing.v1.Key
 	1,  // 14: signing.v1.Seal.status:type_name -> signing.v1.SealStatus
-	48, // 15: signing.v1.Seal.create_time:type_name -> google.protobuf.Timestamp
-	48, // 16: signing.v1.Seal.valid_from:type_name -> google.protobuf.Timestamp
-	48, // 17: signing.v1.Seal.valid_until:type_name -> google.protobuf.Timestamp
+	49, // 15: signing.v1.Seal.create_time:type_name -> google.protobuf.Timestamp
+	49, // 16: signing.v1.Seal.valid_from:type_name -> google.protobuf.Timestamp
+	49, // 17: signing.v1.Seal.valid_until:type_name -> google.protobuf.Timestamp
 	29, // 18: signing.v1.MakeSealResponse.seal:type_name -> signing.v1.Seal
 	29, // 19: signing.v1.ListSealsResponse.seals:type_name -> signing.v1.Seal
 	1,  // 20: signing.v1.ChangeSealRequest.status:type_name -> signing.v1.SealStatus
@@ -3101,58 +3212,59 @@ var file_signing_v1_signing_proto_depIdxs = []int32{
 	39, // 23: signing.v1.SealPageRequest.fields:type_name -> signing.v1.Field
 	39, // 24: signing.v1.SealPageRequest.metadata:type_name -> signing.v1.Field
 	2,  // 25: signing.v1.Step.result:type_name -> signing.v1.StepResult
-	48, // 26: signing.v1.FileSignature.sign_time:type_name -> google.protobuf.Timestamp
+	49, // 26: signing.v1.FileSignature.sign_time:type_name -> google.protobuf.Timestamp
 	43, // 27: signing.v1.FileSignature.steps:type_name -> signing.v1.Step
 	44, // 28: signing.v1.VerifyFileResponse.signatures:type_name -> signing.v1.FileSignature
 	39, // 29: signing.v1.VerifyFileResponse.metadata:type_name -> signing.v1.Field
 	43, // 30: signing.v1.VerifyFileResponse.steps:type_name -> signing.v1.Step
-	3,  // 31: signing.v1.SigningService.GetKeySet:input_type -> signing.v1.GetKeySetRequest
-	4,  // 32: signing.v1.SigningService.GetIssuerMetadata:input_type -> signing.v1.GetIssuerMetadataRequest
-	5,  // 33: signing.v1.SigningService.GetTrust:input_type -> signing.v1.GetTrustRequest
-	6,  // 34: signing.v1.SigningService.GetRevocationList:input_type -> signing.v1.GetRevocationListRequest
-	8,  // 35: signing.v1.SigningService.ListKeys:input_type -> signing.v1.ListKeysRequest
-	10, // 36: signing.v1.SigningService.CreateKey:input_type -> signing.v1.CreateKeyRequest
-	12, // 37: signing.v1.SigningService.PublishKey:input_type -> signing.v1.PublishKeyRequest
-	14, // 38: signing.v1.SigningService.ActivateKey:input_type -> signing.v1.ActivateKeyRequest
-	16, // 39: signing.v1.SigningService.RequestKeyDestruction:input_type -> signing.v1.RequestKeyDestructionRequest
-	18, // 40: signing.v1.SigningService.ApproveKeyDestruction:input_type -> signing.v1.ApproveKeyDestructionRequest
-	21, // 41: signing.v1.SigningService.CreateCertificateRequest:input_type -> signing.v1.CreateCertificateRequestRequest
-	23, // 42: signing.v1.SigningService.ImportCertificates:input_type -> signing.v1.ImportCertificatesRequest
-	25, // 43: signing.v1.SigningService.RevokeCertificate:input_type -> signing.v1.RevokeCertificateRequest
-	27, // 44: signing.v1.SigningService.SignTokens:input_type -> signing.v1.SignTokensRequest
-	30, // 45: signing.v1.SigningService.MakeSeal:input_type -> signing.v1.MakeSealRequest
-	32, // 46: signing.v1.SigningService.ListSeals:input_type -> signing.v1.ListSealsRequest
-	34, // 47: signing.v1.SigningService.ChangeSeal:input_type -> signing.v1.ChangeSealRequest
-	37, // 48: signing.v1.SigningService.SealFile:input_type -> signing.v1.SealFileRequest
-	40, // 49: signing.v1.SigningService.SealPage:input_type -> signing.v1.SealPageRequest
-	42, // 50: signing.v1.SigningService.VerifyFile:input_type -> signing.v1.VerifyFileRequest
-	46, // 51: signing.v1.SigningService.RenderFile:input_type -> signing.v1.RenderFileRequest
-	49, // 52: signing.v1.SigningService.GetKeySet:output_type -> google.api.HttpBody
-	49, // 53: signing.v1.SigningService.GetIssuerMetadata:output_type -> google.api.HttpBody
-	49, // 54: signing.v1.SigningService.GetTrust:output_type -> google.api.HttpBody
-	49, // 55: signing.v1.SigningService.GetRevocationList:output_type -> google.api.HttpBody
-	9,  // 56: signing.v1.SigningService.ListKeys:output_type -> signing.v1.ListKeysResponse
-	11, // 57: signing.v1.SigningService.CreateKey:output_type -> signing.v1.CreateKeyResponse
-	13, // 58: signing.v1.SigningService.PublishKey:output_type -> signing.v1.PublishKeyResponse
-	15, // 59: signing.v1.SigningService.ActivateKey:output_type -> signing.v1.ActivateKeyResponse
-	17, // 60: signing.v1.SigningService.RequestKeyDestruction:output_type -> signing.v1.RequestKeyDestructionResponse
-	19, // 61: signing.v1.SigningService.ApproveKeyDestruction:output_type -> signing.v1.ApproveKeyDestructionResponse
-	22, // 62: signing.v1.SigningService.CreateCertificateRequest:output_type -> signing.v1.CreateCertificateRequestResponse
-	24, // 63: signing.v1.SigningService.ImportCertificates:output_type -> signing.v1.ImportCertificatesResponse
-	26, // 64: signing.v1.SigningService.RevokeCertificate:output_type -> signing.v1.RevokeCertificateResponse
-	28, // 65: signing.v1.SigningService.SignTokens:output_type -> signing.v1.SignTokensResponse
-	31, // 66: signing.v1.SigningService.MakeSeal:output_type -> signing.v1.MakeSealResponse
-	33, // 67: signing.v1.SigningService.ListSeals:output_type -> signing.v1.ListSealsResponse
-	35, // 68: signing.v1.SigningService.ChangeSeal:output_type -> signing.v1.ChangeSealResponse
-	38, // 69: signing.v1.SigningService.SealFile:output_type -> signing.v1.SealFileResponse
-	41, // 70: signing.v1.SigningService.SealPage:output_type -> signing.v1.SealPageResponse
-	45, // 71: signing.v1.SigningService.VerifyFile:output_type -> signing.v1.VerifyFileResponse
-	47, // 72: signing.v1.SigningService.RenderFile:output_type -> signing.v1.RenderFileResponse
-	52, // [52:73] is the sub-list for method output_type
-	31, // [31:52] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	48, // 31: signing.v1.RenderFileResponse.notes:type_name -> signing.v1.RenderNote
+	3,  // 32: signing.v1.SigningService.GetKeySet:input_type -> signing.v1.GetKeySetRequest
+	4,  // 33: signing.v1.SigningService.GetIssuerMetadata:input_type -> signing.v1.GetIssuerMetadataRequest
+	5,  // 34: signing.v1.SigningService.GetTrust:input_type -> signing.v1.GetTrustRequest
+	6,  // 35: signing.v1.SigningService.GetRevocationList:input_type -> signing.v1.GetRevocationListRequest
+	8,  // 36: signing.v1.SigningService.ListKeys:input_type -> signing.v1.ListKeysRequest
+	10, // 37: signing.v1.SigningService.CreateKey:input_type -> signing.v1.CreateKeyRequest
+	12, // 38: signing.v1.SigningService.PublishKey:input_type -> signing.v1.PublishKeyRequest
+	14, // 39: signing.v1.SigningService.ActivateKey:input_type -> signing.v1.ActivateKeyRequest
+	16, // 40: signing.v1.SigningService.RequestKeyDestruction:input_type -> signing.v1.RequestKeyDestructionRequest
+	18, // 41: signing.v1.SigningService.ApproveKeyDestruction:input_type -> signing.v1.ApproveKeyDestructionRequest
+	21, // 42: signing.v1.SigningService.CreateCertificateRequest:input_type -> signing.v1.CreateCertificateRequestRequest
+	23, // 43: signing.v1.SigningService.ImportCertificates:input_type -> signing.v1.ImportCertificatesRequest
+	25, // 44: signing.v1.SigningService.RevokeCertificate:input_type -> signing.v1.RevokeCertificateRequest
+	27, // 45: signing.v1.SigningService.SignTokens:input_type -> signing.v1.SignTokensRequest
+	30, // 46: signing.v1.SigningService.MakeSeal:input_type -> signing.v1.MakeSealRequest
+	32, // 47: signing.v1.SigningService.ListSeals:input_type -> signing.v1.ListSealsRequest
+	34, // 48: signing.v1.SigningService.ChangeSeal:input_type -> signing.v1.ChangeSealRequest
+	37, // 49: signing.v1.SigningService.SealFile:input_type -> signing.v1.SealFileRequest
+	40, // 50: signing.v1.SigningService.SealPage:input_type -> signing.v1.SealPageRequest
+	42, // 51: signing.v1.SigningService.VerifyFile:input_type -> signing.v1.VerifyFileRequest
+	46, // 52: signing.v1.SigningService.RenderFile:input_type -> signing.v1.RenderFileRequest
+	50, // 53: signing.v1.SigningService.GetKeySet:output_type -> google.api.HttpBody
+	50, // 54: signing.v1.SigningService.GetIssuerMetadata:output_type -> google.api.HttpBody
+	50, // 55: signing.v1.SigningService.GetTrust:output_type -> google.api.HttpBody
+	50, // 56: signing.v1.SigningService.GetRevocationList:output_type -> google.api.HttpBody
+	9,  // 57: signing.v1.SigningService.ListKeys:output_type -> signing.v1.ListKeysResponse
+	11, // 58: signing.v1.SigningService.CreateKey:output_type -> signing.v1.CreateKeyResponse
+	13, // 59: signing.v1.SigningService.PublishKey:output_type -> signing.v1.PublishKeyResponse
+	15, // 60: signing.v1.SigningService.ActivateKey:output_type -> signing.v1.ActivateKeyResponse
+	17, // 61: signing.v1.SigningService.RequestKeyDestruction:output_type -> signing.v1.RequestKeyDestructionResponse
+	19, // 62: signing.v1.SigningService.ApproveKeyDestruction:output_type -> signing.v1.ApproveKeyDestructionResponse
+	22, // 63: signing.v1.SigningService.CreateCertificateRequest:output_type -> signing.v1.CreateCertificateRequestResponse
+	24, // 64: signing.v1.SigningService.ImportCertificates:output_type -> signing.v1.ImportCertificatesResponse
+	26, // 65: signing.v1.SigningService.RevokeCertificate:output_type -> signing.v1.RevokeCertificateResponse
+	28, // 66: signing.v1.SigningService.SignTokens:output_type -> signing.v1.SignTokensResponse
+	31, // 67: signing.v1.SigningService.MakeSeal:output_type -> signing.v1.MakeSealResponse
+	33, // 68: signing.v1.SigningService.ListSeals:output_type -> signing.v1.ListSealsResponse
+	35, // 69: signing.v1.SigningService.ChangeSeal:output_type -> signing.v1.ChangeSealResponse
+	38, // 70: signing.v1.SigningService.SealFile:output_type -> signing.v1.SealFileResponse
+	41, // 71: signing.v1.SigningService.SealPage:output_type -> signing.v1.SealPageResponse
+	45, // 72: signing.v1.SigningService.VerifyFile:output_type -> signing.v1.VerifyFileResponse
+	47, // 73: signing.v1.SigningService.RenderFile:output_type -> signing.v1.RenderFileResponse
+	53, // [53:74] is the sub-list for method output_type
+	32, // [32:53] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_signing_v1_signing_proto_init() }
@@ -3166,7 +3278,7 @@ func file_signing_v1_signing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signing_v1_signing_proto_rawDesc), len(file_signing_v1_signing_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   45,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -18,12 +18,12 @@
 //     no text, no links, no scripts.
 //   - The same page gives the same bytes.
 //
-// What is not painted as its maker meant it is told in notes, in Chinese, for
-// the person who looks at the picture: missing characters, unreadable fonts
-// and pictures, seals of picture types that are not drawn.
+// Nothing is left out in silence: notes (ofd.Note) name what is not painted as
+// its maker meant it, with the object. Pictures of JBIG2, TIFF and JPEG 2000 are
+// not drawn; gradients and patterns are drawn in their first colour; the opacity
+// of a group applies to each of its objects.
 //
 // As with the common readers, the boundary of an object places it and does not
-// cut it off: many files have boundaries that are too tight. Gradients are
-// drawn in their first colour (package ofd reads them so), and the opacity of
-// a group applies to each of its objects.
+// cut it off: many files have boundaries that are too tight. A seal that is an
+// OFD file is painted at 300 dots per inch.
 package render

@@ -77,7 +77,7 @@ func open(tb testing.TB, file []byte) *ofd.Package {
 }
 
 // paint renders the first page and keeps a sample for people to look at.
-func paint(tb testing.TB, p *ofd.Package, dpi float64, sample string) (image.Image, []string) {
+func paint(tb testing.TB, p *ofd.Package, dpi float64, sample string) (image.Image, []ofd.Note) {
 	tb.Helper()
 	o := render.Options{Face: noto(tb), Seals: true}
 	data, notes, err := render.PNG(p, 0, dpi, o)

@@ -3,7 +3,6 @@ package render
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/onewindow/onewindow/signing/ofd"
 	"github.com/onewindow/onewindow/signing/typeface"
@@ -16,8 +15,6 @@ const (
 	maxPathSegments = 50_000
 	// maxCharacters bounds the text of a page.
 	maxCharacters = 200_000
-	// maxNotes bounds what is told of one page.
-	maxNotes = 20
 	// reach is the farthest that anything is painted, in millimetres.
 	reach = 1e5
 	// thinnest is the width of a line that states none, in millimetres.
@@ -51,32 +48,49 @@ type painter struct {
 	page     *ofd.Page
 	fallback *typeface.Face
 	canvas   canvas
-	notes    []string
+	notes    []ofd.Note
+	at       ofd.ID // the object being painted
 
-	// By the path of their part; nil if it cannot be read.
+	// By the path of their part.
 	faces    map[string]*typeface.Face
-	pictures map[string]*picture
+	pictures map[string]loaded
 	outlines map[glyphKey]typeface.Path
 
 	pixels     int // of the pictures decoded
 	characters int
 	segments   int // painted
 	remembered int // segments in outlines
+	sealWork   int // of the canvases of seals
 }
 
 func newPainter(p *ofd.Package, page *ofd.Page, fallback *typeface.Face, c canvas) *painter {
 	return &painter{
-		pkg: p, page: page, fallback: fallback, canvas: c,
-		faces: map[string]*typeface.Face{}, pictures: map[string]*picture{}, outlines: map[glyphKey]typeface.Path{},
+		pkg: p, page: page, fallback: fallback, canvas: c, notes: page.Notes,
+		faces: map[string]*typeface.Face{}, pictures: map[string]loaded{}, outlines: map[glyphKey]typeface.Path{},
 	}
 }
 
-// note tells once what could not be painted as meant.
-func (w *painter) note(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if len(w.notes) < maxNotes && !slices.Contains(w.notes, text) {
-		w.notes = append(w.notes, text)
+// note names once what of the object at hand cannot be painted as meant.
+func (w *painter) note(code ofd.NoteCode, subject string) {
+	w.notes = ofd.AddNote(w.notes, ofd.Note{Code: code, Object: w.at, Subject: subject})
+}
+
+// content paints the page's layers and annotations.
+func (w *painter) content() error {
+	for _, layer := range w.page.Layers {
+		if err := w.objects(layer.Objects, typeface.Identity(), 1); err != nil {
+			return err
+		}
 	}
+	for _, annotation := range w.page.Annotations {
+		if !annotation.Visible {
+			continue
+		}
+		if err := w.objects(annotation.Objects, typeface.Translate(annotation.Box.X, annotation.Box.Y), 1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // objects paints a list. m maps the coordinates around the objects to the page.
@@ -107,7 +121,12 @@ func (w *painter) object(object ofd.Object, m typeface.Matrix, alpha float64) er
 			return w.canvas.picture(pic, m, alpha, false)
 		})
 	case *ofd.Group:
-		return w.graphic(&o.Graphic, m, alpha, func(m typeface.Matrix, alpha float64) error { return w.objects(o.Objects, m, alpha) })
+		return w.graphic(&o.Graphic, m, alpha, func(m typeface.Matrix, alpha float64) error {
+			if o.Alpha < 1 && len(o.Objects) > 1 {
+				w.note(ofd.NoteGroupOpacity, "")
+			}
+			return w.objects(o.Objects, m, alpha)
+		})
 	}
 	return nil
 }
@@ -115,6 +134,11 @@ func (w *painter) object(object ofd.Object, m typeface.Matrix, alpha float64) er
 // graphic does what all objects have in common, then calls draw with the map
 // from the object's own coordinates to the page.
 func (w *painter) graphic(g *ofd.Graphic, outer typeface.Matrix, alpha float64, draw func(m typeface.Matrix, alpha float64) error) error {
+	if g.ID != 0 {
+		outer := w.at
+		w.at = g.ID
+		defer func() { w.at = outer }()
+	}
 	alpha *= g.Alpha
 	if !g.Visible || !(alpha > 0) {
 		return nil
@@ -123,7 +147,7 @@ func (w *painter) graphic(g *ofd.Graphic, outer typeface.Matrix, alpha float64, 
 	m := typeface.Matrix(g.CTM).Then(place)
 	for _, v := range m {
 		if !(math.Abs(v) <= reach) {
-			w.note("有对象的坐标超出范围，未显示")
+			w.note(ofd.NoteOutOfRange, "")
 			return nil
 		}
 	}
@@ -154,6 +178,11 @@ func (w *painter) graphic(g *ofd.Graphic, outer typeface.Matrix, alpha float64, 
 func (w *painter) shape(path typeface.Path, rule raster.Rule, g *ofd.Graphic, scale, alpha float64) error {
 	if ok, err := w.spend(path); !ok || err != nil {
 		return err
+	}
+	for _, c := range []*ofd.Color{g.Fill, g.Stroke} {
+		if c != nil && c.Shading != "" {
+			w.note(ofd.NoteShading, c.Shading)
+		}
 	}
 	if g.Fill != nil {
 		if err := w.canvas.fill(path, rule, faded(*g.Fill, alpha)); err != nil {
@@ -192,52 +221,12 @@ func (w *painter) spend(path typeface.Path) (bool, error) {
 	for _, s := range path {
 		for _, p := range s.Points {
 			if !(math.Abs(p.X) <= reach && math.Abs(p.Y) <= reach) {
-				w.note("有对象的坐标超出范围，未显示")
+				w.note(ofd.NoteOutOfRange, "")
 				return false, nil
 			}
 		}
 	}
 	return true, nil
-}
-
-// seals paints the pictures of the seals on the page.
-func (w *painter) seals(page int) error {
-	list, err := w.pkg.SealPictures()
-	if err != nil {
-		return err
-	}
-	for _, s := range list {
-		if s.Page != page {
-			continue
-		}
-		pic, err := w.decode(s.Picture.Data)
-		if err != nil {
-			w.note("电子印章图片（%.8s）无法显示", printable(s.Picture.Type))
-			continue
-		}
-		if err := w.seal(pic, s.Box, s.Clip); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *painter) seal(pic *picture, box ofd.Box, clip *ofd.Box) error {
-	if clip != nil {
-		part := ofd.Box{X: box.X + clip.X, Y: box.Y + clip.Y, Width: clip.Width, Height: clip.Height}
-		path := rectangle(part)
-		if ok, err := w.spend(path); !ok || err != nil {
-			return err
-		}
-		if err := w.canvas.clip([][]area{{{path: path}}}); err != nil {
-			return err
-		}
-		defer w.canvas.unclip()
-	}
-	if ok, err := w.spend(rectangle(box)); !ok || err != nil {
-		return err
-	}
-	return w.canvas.picture(pic, typeface.Scale(box.Width, box.Height).Then(typeface.Translate(box.X, box.Y)), 1, true)
 }
 
 // faded multiplies a colour's opacity.
@@ -249,15 +238,4 @@ func faded(c ofd.Color, alpha float64) ofd.Color {
 // scaleOf is how a map changes lengths, on average.
 func scaleOf(m typeface.Matrix) float64 {
 	return math.Sqrt(math.Abs(m[0]*m[3] - m[1]*m[2]))
-}
-
-// printable keeps what a note may show of a foreign word.
-func printable(s string) string {
-	var b []byte
-	for i := range len(s) {
-		if c := s[i]; c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {
-			b = append(b, c)
-		}
-	}
-	return string(b)
 }

@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"image"
 	"image/draw"
@@ -11,6 +12,7 @@ import (
 	"image/png"
 	"io"
 	"math"
+	"strings"
 
 	"golang.org/x/image/bmp"
 
@@ -71,31 +73,76 @@ func (w *painter) decode(data []byte) (*picture, error) {
 		draw.Draw(rgba, rgba.Rect, img, img.Bounds().Min, draw.Src)
 		return &picture{img: rgba, raw: data, mime: f.mime}, nil
 	}
-	return nil, fmt.Errorf("render: picture of an unknown kind")
+	return nil, errFormat
+}
+
+// errFormat reports a picture of a format that is not drawn.
+var errFormat = errors.New("render: picture of a format that is not drawn")
+
+// formatOf names the format of a picture that is not drawn: what its bytes begin
+// with, else what the file says that it is.
+func formatOf(data []byte, stated string) string {
+	for magic, name := range map[string]string{
+		"\x97JB2\r\n\x1a\n": "JBIG2", "II*\x00": "TIFF", "MM\x00*": "TIFF", "RIFF": "WEBP", "<svg": "SVG", "<?xml": "SVG", "\x00\x00\x00\x0cjP": "JPEG2000",
+	} {
+		if bytes.HasPrefix(data, []byte(magic)) {
+			return name
+		}
+	}
+	switch strings.ToUpper(stated) {
+	case "GBIG1":
+		return "JBIG"
+	case "GBIG2", "JB2", "JBIG2":
+		return "JBIG2"
+	}
+	return stated
 }
 
 // media opens a picture of the file, nil if it cannot be shown.
 func (w *painter) media(id ofd.ID) *picture {
 	media := w.page.Resources.Media[id]
 	if media == nil || media.Path == "" {
-		w.note("有图片缺失，未显示")
+		w.note(ofd.NoteImageMissing, id.String())
 		return nil
 	}
-	pic, known := w.pictures[media.Path]
-	if known {
-		return pic
+	entry, known := w.pictures[media.Path]
+	if !known {
+		entry = w.load(media)
+		w.pictures[media.Path] = entry
 	}
-	w.pictures[media.Path] = nil
+	if entry.fault != "" {
+		w.note(entry.fault, entry.subject)
+	}
+	return entry.picture
+}
+
+// loaded is a picture, or the note of why there is none.
+type loaded struct {
+	picture *picture
+	fault   ofd.NoteCode
+	subject string
+}
+
+func (w *painter) load(media *ofd.Media) loaded {
 	data, err := w.pkg.Read(media.Path)
+	if errors.Is(err, ofd.ErrNotFound) {
+		return loaded{fault: ofd.NoteImageMissing, subject: media.Path}
+	}
+	var pic *picture
 	if err == nil {
 		pic, err = w.decode(data)
 	}
-	if err != nil {
-		w.note("有图片无法读取，未显示")
-		return nil
+	switch {
+	case err == nil:
+		return loaded{picture: pic}
+	case errors.Is(err, errFormat):
+		if format := formatOf(data, media.Format); format != "" {
+			return loaded{fault: ofd.NoteImageFormat, subject: format}
+		}
+	case errors.Is(err, ErrLimit):
+		return loaded{fault: ofd.NoteImageTooLarge, subject: media.Path}
 	}
-	w.pictures[media.Path] = pic
-	return pic
+	return loaded{fault: ofd.NoteImageUnreadable, subject: media.Path}
 }
 
 // dataURL returns the picture for an SVG: its own bytes, or as PNG if

@@ -29,7 +29,7 @@ type Options struct {
 // SVG paints a page, counted from 0, as one SVG document in millimetres. The
 // notes say what could not be painted as meant. Errors are those of package
 // ofd for a file that cannot be read, ErrLimit and ErrOptions.
-func SVG(p *ofd.Package, page int, o Options) (svg []byte, notes []string, err error) {
+func SVG(p *ofd.Package, page int, o Options) (svg []byte, notes []ofd.Note, err error) {
 	content, err := open(p, page, o)
 	if err != nil {
 		return nil, nil, err
@@ -44,7 +44,7 @@ func SVG(p *ofd.Package, page int, o Options) (svg []byte, notes []string, err e
 // PNG paints a page, counted from 0, with the given number of dots per inch,
 // 20 to 1200. The picture has no transparency and at most 40 million pixels.
 // Notes and errors are those of SVG.
-func PNG(p *ofd.Package, page int, dpi float64, o Options) (picture []byte, notes []string, err error) {
+func PNG(p *ofd.Package, page int, dpi float64, o Options) (picture []byte, notes []ofd.Note, err error) {
 	content, err := open(p, page, o)
 	if err != nil {
 		return nil, nil, err
@@ -85,20 +85,10 @@ func open(p *ofd.Package, page int, o Options) (*ofd.Page, error) {
 }
 
 // paint puts a page's layers, annotations and seals on the canvas.
-func paint(p *ofd.Package, page int, content *ofd.Page, o Options, c canvas) ([]string, error) {
+func paint(p *ofd.Package, page int, content *ofd.Page, o Options, c canvas) ([]ofd.Note, error) {
 	w := newPainter(p, content, o.Face, c)
-	for _, layer := range content.Layers {
-		if err := w.objects(layer.Objects, typeface.Identity(), 1); err != nil {
-			return nil, err
-		}
-	}
-	for _, annotation := range content.Annotations {
-		if !annotation.Visible {
-			continue
-		}
-		if err := w.objects(annotation.Objects, typeface.Translate(annotation.Box.X, annotation.Box.Y), 1); err != nil {
-			return nil, err
-		}
+	if err := w.content(); err != nil {
+		return nil, err
 	}
 	if o.Seals {
 		if err := w.seals(page); err != nil {

@@ -125,7 +125,7 @@ func (w *painter) character(r rune, embedded *typeface.Face) glyphKey {
 	id := w.fallback.Index(r)
 	if id == 0 {
 		if !unicode.IsSpace(r) && !unicode.IsControl(r) {
-			w.note("字符 U+%04X 没有可用字形，未显示", r)
+			w.note(ofd.NoteGlyphMissing, fmt.Sprintf("U+%04X", r))
 		}
 		id = w.fallback.Index(' ')
 	}
@@ -138,7 +138,7 @@ func (w *painter) outline(key glyphKey) typeface.Path {
 	if !known {
 		var err error
 		if path, err = key.face.Outline(key.id); err != nil {
-			w.note("内嵌字体中有字形损坏，未显示")
+			w.note(ofd.NoteGlyphDamaged, "")
 			path = nil
 		}
 		if w.remembered += len(path); w.remembered <= maxSegments {
@@ -165,7 +165,7 @@ func (w *painter) embedded(id ofd.ID) *typeface.Face {
 		face, err = typeface.Parse(data)
 	}
 	if err != nil {
-		w.note("有内嵌字体无法读取，以宋体代替")
+		w.note(ofd.NoteFontUnreadable, font.Path)
 		return nil
 	}
 	w.faces[font.Path] = face
