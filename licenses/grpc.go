@@ -9,6 +9,7 @@ import (
 	"google.golang.org/genproto/googleapis/api/httpbody"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/onewindow/onewindow/exchange"
@@ -16,6 +17,13 @@ import (
 	"github.com/onewindow/onewindow/exchange/server"
 	licensesv1 "github.com/onewindow/onewindow/proto/licenses/v1"
 	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
+	"github.com/onewindow/onewindow/signing/sdjwt"
+)
+
+// Media types of a licence's page.
+const (
+	pageType    = "application/ofd"
+	pictureType = "image/png"
 )
 
 // Service returns the registry's API for the server: who may call what, and
@@ -47,6 +55,10 @@ func (r *Registry) Service() server.Service {
 			licensesv1.LicensesService_ListLicenses_FullMethodName:       windows,
 			licensesv1.LicensesService_VerifyLicense_FullMethodName:      windows,
 			licensesv1.LicensesService_GetStatusList_FullMethodName:      {Public: true},
+		},
+		Contents: map[string][]string{
+			licensesv1.LicensesService_GetLicensePage_FullMethodName: {pageType, pictureType},
+			licensesv1.LicensesService_GetStatusList_FullMethodName:  {"application/" + sdjwt.StatusListType},
 		},
 		Errors: []server.ErrorRule{
 			{Err: ErrInvalid, Code: codes.InvalidArgument, Reason: "LICENSE_REQUEST_INVALID"},
@@ -139,13 +151,13 @@ func (s licensesService) GetLicensePage(ctx context.Context, req *licensesv1.Get
 		return nil, err
 	}
 	if req.GetFormat() != licensesv1.PageFormat_PAGE_FORMAT_PNG {
-		return &httpbody.HttpBody{ContentType: "application/ofd", Data: file}, nil
+		return &httpbody.HttpBody{ContentType: pageType, Data: file}, nil
 	}
 	picture, err := s.registry.cfg.Pages.RenderFile(ctx, &signingv1.RenderFileRequest{File: file})
 	if err != nil {
 		return nil, err
 	}
-	return &httpbody.HttpBody{ContentType: "image/png", Data: picture.GetPng()}, nil
+	return &httpbody.HttpBody{ContentType: pictureType, Data: picture.GetPng()}, nil
 }
 
 func (s licensesService) ListLicenses(ctx context.Context, req *licensesv1.ListLicensesRequest) (*licensesv1.ListLicensesResponse, error) {
@@ -207,11 +219,15 @@ func (s licensesService) VerifyLicense(ctx context.Context, req *licensesv1.Veri
 }
 
 func (s licensesService) GetStatusList(ctx context.Context, req *licensesv1.GetStatusListRequest) (*httpbody.HttpBody, error) {
-	token, err := s.registry.StatusList(ctx, req.GetId())
+	token, until, err := s.registry.StatusList(ctx, req.GetId())
 	if err != nil {
 		return nil, err
 	}
-	return &httpbody.HttpBody{ContentType: "application/statuslist+jwt", Data: token}, nil
+	fresh, err := anypb.New(timestamppb.New(until))
+	if err != nil {
+		return nil, err
+	}
+	return &httpbody.HttpBody{ContentType: "application/" + sdjwt.StatusListType, Data: token, Extensions: []*anypb.Any{fresh}}, nil
 }
 
 func fromProto(req *licensesv1.IssueLicenseRequest) (Request, error) {

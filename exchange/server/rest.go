@@ -19,8 +19,6 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	openapi "github.com/onewindow/onewindow/proto"
 )
 
 // rest is the handler of the REST port: the gateway, and what needs no token.
@@ -32,21 +30,26 @@ type rest struct {
 	pages   map[string]http.Handler // by exact path, for GET and HEAD
 	others  map[string]http.Handler // by exact path, for every method
 	console http.Handler            // may be nil
+
+	documents *http.ServeMux // for everybody, and for caches
 }
 
-func newREST(cfg Config, m *metrics, ready http.Handler) *rest {
+func newREST(cfg Config, m *metrics, ready http.Handler, services []Service) (*rest, error) {
 	h := &rest{logger: cfg.Logger, metrics: m, maxBody: cfg.MaxBody, console: cfg.Console, others: cfg.Handlers}
 	h.pages = map[string]http.Handler{
-		"/healthz":      static(`{"status":"ok"}` + "\n"),
-		"/readyz":       ready,
-		"/metrics":      promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{}),
-		"/openapi.json": static(string(openapi.OpenAPI())),
+		"/healthz": static(`{"status":"ok"}` + "\n"),
+		"/readyz":  ready,
+		"/metrics": promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{}),
+	}
+	if err := h.describe(services); err != nil {
+		return nil, err
 	}
 	h.gateway = runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.HTTPBodyMarshaler{Marshaler: codec{}}),
 		runtime.WithErrorHandler(h.callFailed),
 		runtime.WithRoutingErrorHandler(h.routeFailed),
 		runtime.WithMiddlewares(h.guard),
+		runtime.WithForwardResponseOption(keepUntil),
 		// The gateway passes on authorization by itself; nothing else of the HTTP request is for the services.
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
@@ -58,7 +61,7 @@ func newREST(cfg Config, m *metrics, ready http.Handler) *rest {
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithWriteContentLength(),
 	)
-	return h
+	return h, nil
 }
 
 // ServeHTTP gives the request its id, routes it, and counts the answer.
@@ -91,7 +94,11 @@ func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *rest) route(w http.ResponseWriter, r *http.Request) {
 	if other, ok := h.others[r.URL.Path]; ok {
-		other.ServeHTTP(w, r)
+		h.serveOther(w, r, other)
+		return
+	}
+	if document := h.document(r); document != nil {
+		h.publish(w, r, document)
 		return
 	}
 	page, ok := h.pages[r.URL.Path]
@@ -158,7 +165,13 @@ func (h *rest) callFailed(ctx context.Context, _ *runtime.ServeMux, _ runtime.Ma
 	if !ok { // the answer could not be encoded
 		s = status.Convert(toStatus(ctx, h.logger, r.Method, nil, err))
 	}
-	statusProblem(s).write(w, r)
+	p := statusProblem(s)
+	if method, ok := runtime.RPCMethod(ctx); ok && s.Code() == codes.InvalidArgument {
+		if m := methodDescriptor(method); m != nil {
+			p.Detail = withExample(m.Input(), p.Detail)
+		}
+	}
+	p.write(w, r)
 }
 
 // routeFailed answers when no route fits.
