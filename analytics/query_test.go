@@ -206,7 +206,7 @@ func TestService(t *testing.T) {
 	if err != nil || storage.GetStoredRows() != 1 || storage.GetStoredDistinct() != 1 || len(storage.GetResources()) != 1 {
 		t.Errorf("storage %v, %v", storage, err)
 	}
-	service := s.Service()
+	service := s.Service(nil)
 	for _, method := range analyticsv1.AnalyticsService_ServiceDesc.Methods {
 		if _, ok := service.Access["/"+analyticsv1.AnalyticsService_ServiceDesc.ServiceName+"/"+method.MethodName]; !ok {
 			t.Errorf("no access rule for %s", method.MethodName)

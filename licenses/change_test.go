@@ -86,7 +86,7 @@ func TestTransitions(t *testing.T) {
 
 func assertCounts(t *testing.T, e env) {
 	t.Helper()
-	page, err := e.List(as(t.Context(), access.Clerk, ""), "", 1, "")
+	page, err := e.List(as(t.Context(), access.Clerk, ""), Filter{}, 1, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -146,6 +146,11 @@ func (s licensesService) GetLicense(ctx context.Context, req *licensesv1.GetLice
 }
 
 func (s licensesService) GetLicensePage(ctx context.Context, req *licensesv1.GetLicensePageRequest) (*httpbody.HttpBody, error) {
+	switch req.GetFormat() {
+	case licensesv1.PageFormat_PAGE_FORMAT_UNSPECIFIED, licensesv1.PageFormat_PAGE_FORMAT_OFD, licensesv1.PageFormat_PAGE_FORMAT_PNG:
+	default:
+		return nil, fmt.Errorf("%w: %s", ErrInvalid, server.OneOf("format", req.GetFormat()))
+	}
 	file, err := s.registry.Page(ctx, req.GetNumber(), req.GetCopyReason())
 	if err != nil {
 		return nil, err
@@ -161,7 +166,7 @@ func (s licensesService) GetLicensePage(ctx context.Context, req *licensesv1.Get
 }
 
 func (s licensesService) ListLicenses(ctx context.Context, req *licensesv1.ListLicensesRequest) (*licensesv1.ListLicensesResponse, error) {
-	page, err := s.registry.List(ctx, req.GetHolder(), int(req.GetPageSize()), req.GetPageToken())
+	page, err := s.registry.List(ctx, Filter{Holder: req.GetHolder(), Department: req.GetDepartment(), Type: req.GetType()}, int(req.GetPageSize()), req.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +249,7 @@ func fromProto(req *licensesv1.IssueLicenseRequest) (Request, error) {
 			continue
 		}
 		if err := t.from.CheckValid(); err != nil {
-			return Request{}, fmt.Errorf("%w: %s: %w", ErrInvalid, t.name, err)
+			return Request{}, fmt.Errorf("%w: %s: %w; write a time as in \"2026-11-22T09:30:00+08:00\"", ErrInvalid, t.name, err)
 		}
 		*t.to = t.from.AsTime()
 	}

@@ -9,9 +9,12 @@ import (
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"github.com/onewindow/onewindow/exchange/access"
 	"github.com/onewindow/onewindow/exchange/server/apidoc"
 	openapi "github.com/onewindow/onewindow/proto"
 )
@@ -23,6 +26,7 @@ const httpBody = "google.api.HttpBody"
 // what the services say of themselves.
 func (h *rest) describe(services []Service) error {
 	methods := map[string]apidoc.Method{}
+	h.routes = map[string]access.Policy{}
 	for _, service := range services {
 		var problems []apidoc.Problem
 		for _, rule := range service.Errors {
@@ -33,6 +37,7 @@ func (h *rest) describe(services []Service) error {
 			if m == nil {
 				return fmt.Errorf("%w: %s is not a method of a proto", ErrConfig, name)
 			}
+			h.routes[routeOf(m)] = policy
 			contents := service.Contents[name]
 			if (m.Output().FullName() == httpBody) != (len(contents) > 0) {
 				return fmt.Errorf("%w: Contents must name the media types of %s if, and only if, it returns %s", ErrConfig, name, httpBody)
@@ -61,6 +66,23 @@ func (h *rest) describe(services []Service) error {
 		_, _ = w.Write(text) // into memory
 	}))
 	return nil
+}
+
+// variable is one without a pattern of its own in the path of a google.api.http rule.
+var variable = regexp.MustCompile(`\{([a-z_.]+)\}`) //nolint:gochecknoglobals // a constant
+
+// routeOf is a method's HTTP method and path, as the gateway writes its patterns.
+func routeOf(m protoreflect.MethodDescriptor) string {
+	rule, _ := proto.GetExtension(m.Options(), annotations.E_Http).(*annotations.HttpRule)
+	for method, path := range map[string]string{
+		http.MethodGet: rule.GetGet(), http.MethodPut: rule.GetPut(), http.MethodPost: rule.GetPost(),
+		http.MethodDelete: rule.GetDelete(), http.MethodPatch: rule.GetPatch(),
+	} {
+		if path != "" {
+			return method + " " + variable.ReplaceAllString(path, "{$1=*}")
+		}
+	}
+	return ""
 }
 
 // methodDescriptor finds a method by its full name, "/exchange.v1.CatalogService/PutDepartment".
@@ -97,6 +119,12 @@ func withExample(m protoreflect.MessageDescriptor, detail string) string {
 		return detail
 	}
 	return detail + "; use " + strings.Join(enumNames(enum), ", ")
+}
+
+// OneOf says which values an enum has, for the error about another: "kind must
+// be RECORD_KIND_REGISTER, …".
+func OneOf(field string, value protoreflect.Enum) string {
+	return field + " must be one of " + strings.Join(enumNames(value.Descriptor()), ", ")
 }
 
 // enumNames are the names of an enum's values but the unspecified one.

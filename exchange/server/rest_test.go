@@ -71,6 +71,7 @@ func TestRESTRefuses(t *testing.T) {
 		{"no console", "GET", "/", "", "", nil, 404, "ROUTE_UNKNOWN", ""},
 		{"other method", "DELETE", "/v1/resources/a.b", access.Administrator, "", nil, 405, "METHOD_NOT_ALLOWED", `"DELETE"`},
 		{"other method on a page", "POST", "/healthz", "", "", nil, 405, "METHOD_NOT_ALLOWED", ""},
+		{"no token beside a body that is none", "PUT", department, "", `{"title":`, nil, 401, "TOKEN_MISSING", "Authorization: Bearer"},
 		{"method override", "POST", "/v1/resources/a.b", access.Administrator, `{}`, []string{"X-HTTP-Method-Override", "GET"}, 405, "METHOD_NOT_ALLOWED", ""},
 		{"unknown query", "GET", "/v1/departments?pagesize=5", "", "", nil, 400, "UNKNOWN_FIELD", `"pagesize"`},
 		{"query beside a body", "POST", "/v1/matters:batchPut?x=1", access.Administrator, `{}`, nil, 400, "UNKNOWN_FIELD", `"x"`},
