@@ -277,7 +277,7 @@ func stepResult(status ses.Status) signingv1.StepResult {
 }
 
 // RenderFile implements signing.v1.
-func (s *Service) RenderFile(_ context.Context, req *signingv1.RenderFileRequest) (*signingv1.RenderFileResponse, error) {
+func (s *Service) RenderFile(ctx context.Context, req *signingv1.RenderFileRequest) (*signingv1.RenderFileResponse, error) {
 	if err := checkFile(req.GetFile()); err != nil {
 		return nil, err
 	}
@@ -300,7 +300,7 @@ func (s *Service) RenderFile(_ context.Context, req *signingv1.RenderFileRequest
 	if err != nil {
 		return nil, err
 	}
-	picture, _, err := render.PNG(pkg, page-1, float64(dpi), render.Options{Face: face, Seals: true})
+	picture, _, err := render.PNG(pkg, page-1, float64(dpi), render.Options{Face: face, Seals: true, Stopped: ctx.Err})
 	if err != nil {
 		return nil, err
 	}

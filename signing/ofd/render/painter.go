@@ -51,6 +51,7 @@ type painter struct {
 	page     *ofd.Page
 	fallback *typeface.Face
 	canvas   canvas
+	stopped  func() error // may be nil
 	notes    []string
 
 	// By the path of their part; nil if it cannot be read.
@@ -82,6 +83,11 @@ func (w *painter) note(format string, args ...any) {
 // objects paints a list. m maps the coordinates around the objects to the page.
 func (w *painter) objects(list []ofd.Object, m typeface.Matrix, alpha float64) error {
 	for _, object := range list {
+		if w.stopped != nil {
+			if err := w.stopped(); err != nil {
+				return err
+			}
+		}
 		if err := w.object(object, m, alpha); err != nil {
 			return err
 		}
