@@ -100,3 +100,16 @@ func TestListsRefuseWhatTheyCannotHave(t *testing.T) {
 		t.Errorf("a wrong time: %s", text)
 	}
 }
+
+func TestTimestampPolicyIsAnObjectIdentifier(t *testing.T) {
+	for text, want := range map[string]string{"1.2.156.10260.4.1": "1.2.156.10260.4.1", "": ""} {
+		if id, err := objectIdentifier(text); err != nil || id.String() != want {
+			t.Errorf("%q: %v, %v", text, id, err)
+		}
+	}
+	for _, text := range []string{"1", "1.2.", "a.b", "3.1", "1.40", "1.2.-3", "1.2.4294967296", "policy"} {
+		if id, err := objectIdentifier(text); err == nil {
+			t.Errorf("%q was taken for %v", text, id)
+		}
+	}
+}
