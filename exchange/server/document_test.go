@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -190,6 +191,19 @@ func TestPlainRefusalBecomesAProblem(t *testing.T) {
 	if a.StatusCode != http.StatusTooManyRequests || a.Header.Get("Content-Type") != "application/problem+json" || a.Header.Get("Retry-After") != "1" ||
 		!strings.Contains(a.body, `"reason":"TOO_MANY_REQUESTS"`) || !strings.Contains(a.body, `"detail":"too many of them"`) {
 		t.Errorf("%s, %v, %s", a.Status, a.Header, a.body)
+	}
+}
+
+func TestDocumentNamesTheServersOwnReasons(t *testing.T) {
+	body := get(t, "GET", publisher(t, &documents{}).URL+"/openapi.json").body
+	for _, reason := range []string{
+		reasonDeadline, reasonStopping, reasonInternal, reasonTokenMissing, reasonTokenInvalid, reasonTokenUnchecked, reasonRole,
+		reasonRouteUnknown, reasonMethod, reasonBodyTooLarge, reasonBodyIncomplete, reasonContentType, reasonMalformedJSON,
+		reasonUnknownField, reasonDuplicateField, reasonInvalidValue, reasonTooMany, reasonUnavailable,
+	} {
+		if !regexp.MustCompile(`\b` + reason + `\b`).MatchString(body) {
+			t.Errorf("/openapi.json lacks the reason %s", reason)
+		}
 	}
 }
 

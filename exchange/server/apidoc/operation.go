@@ -22,6 +22,11 @@ func complete(op object, verb string, m Method) object {
 	if len(m.Contents) > 0 {
 		ok["content"] = contents(m.Contents)
 	}
+	for _, p := range parameters(op) {
+		if p["name"] == "pageSize" {
+			members(p["schema"])["minimum"] = 0
+		}
+	}
 	problems := slices.Concat(m.Problems, ownProblems(op, m))
 	for status, reasons := range byStatus(problems) {
 		if status == http.StatusConflict && verb == "get" {
@@ -58,11 +63,12 @@ func describe(op object) {
 // a method: see package server.
 func ownProblems(op object, m Method) []Problem {
 	all := []Problem{
+		{http.StatusBadRequest, "INVALID_ARGUMENT"},
 		{http.StatusBadRequest, "INVALID_VALUE"},
 		{http.StatusBadRequest, "UNKNOWN_FIELD"},
 		{http.StatusInternalServerError, "INTERNAL"},
 		{http.StatusServiceUnavailable, "STOPPING"},
-		{http.StatusGatewayTimeout, "DEADLINE"},
+		{http.StatusGatewayTimeout, "DEADLINE_EXCEEDED"},
 	}
 	if !m.Public {
 		all = append(
