@@ -8,15 +8,25 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
+	"github.com/onewindow/onewindow/exchange"
 	"github.com/onewindow/onewindow/exchange/access"
 	"github.com/onewindow/onewindow/exchange/server"
 	analyticsv1 "github.com/onewindow/onewindow/proto/analytics/v1"
 )
 
+// Departments finds a department by its code, or returns
+// [exchange.ErrUnknownDepartment]. It is asked once a call and may be asked
+// concurrently. *exchange.Exchange is one.
+type Departments interface {
+	Department(ctx context.Context, code string) (exchange.Department, error)
+}
+
 // Service is the gRPC service of a store.
-func (s *Store) Service() server.Service {
+func (s *Store) Service(departments Departments) server.Service {
 	return server.Service{
-		Register: func(r grpc.ServiceRegistrar) { analyticsv1.RegisterAnalyticsServiceServer(r, &api{store: s}) },
+		Register: func(r grpc.ServiceRegistrar) {
+			analyticsv1.RegisterAnalyticsServiceServer(r, &api{store: s, departments: departments})
+		},
 		Gateway: func(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
 			return analyticsv1.RegisterAnalyticsServiceHandler(ctx, mux, conn)
 		},
@@ -27,8 +37,7 @@ func (s *Store) Service() server.Service {
 		Errors: []server.ErrorRule{
 			{Err: ErrInvalid, Code: codes.InvalidArgument, Reason: "INVALID_QUERY"},
 			{Err: ErrUnavailable, Code: codes.Unavailable, Reason: "ANALYTICS_UNAVAILABLE"},
-			{Err: context.DeadlineExceeded, Code: codes.DeadlineExceeded, Reason: "TIMEOUT"},
-			{Err: context.Canceled, Code: codes.Canceled, Reason: "CANCELED"},
+			{Err: exchange.ErrUnknownDepartment, Code: codes.NotFound, Reason: "DEPARTMENT_UNKNOWN"},
 		},
 	}
 }
@@ -36,7 +45,8 @@ func (s *Store) Service() server.Service {
 // api answers the generated service from a store.
 type api struct {
 	analyticsv1.UnimplementedAnalyticsServiceServer
-	store *Store
+	store       *Store
+	departments Departments
 }
 
 // GetIndex implements analyticsv1.AnalyticsServiceServer.
@@ -52,7 +62,12 @@ func (a *api) GetIndex(ctx context.Context, req *analyticsv1.GetIndexRequest) (*
 	case analyticsv1.IndexGroup_INDEX_GROUP_MONTH:
 		q.Group = ByMonth
 	default:
-		return nil, fmt.Errorf("%w: group_by %d is unknown", ErrInvalid, req.GetGroupBy())
+		return nil, fmt.Errorf("%w: %s", ErrInvalid, server.OneOf("groupBy", req.GetGroupBy()))
+	}
+	if q.Department != "" {
+		if _, err := a.departments.Department(ctx, q.Department); err != nil {
+			return nil, err
+		}
 	}
 	rows, total, err := a.store.Index(ctx, q)
 	if err != nil {

@@ -142,7 +142,7 @@ func (q Query) sql() (group, conditions string, err error) {
 			continue
 		}
 		if day, err := time.Parse(time.DateOnly, limit.day); err != nil || day.Year() < firstYear || day.Year() > lastYear {
-			return "", "", fmt.Errorf("%w: %s: %.20q is not a day; write YYYY-MM-DD", ErrInvalid, limit.name, limit.day)
+			return "", "", fmt.Errorf("%w: %s: %.20q is not a day; write it as in 2026-11-22", ErrInvalid, limit.name, limit.day)
 		}
 		parts = append(parts, "day "+limit.operator+" toDate32("+quote(limit.day)+")")
 	}

@@ -35,6 +35,9 @@ type lookups struct {
 
 // lookup is one query. found and err are set before done is closed.
 type lookup struct {
+	waiting int // calls that want the answer; the last that leaves cancels the query
+	cancel  context.CancelFunc
+
 	keys  map[string]struct{}
 	full  chan struct{} // closed when no more keys fit
 	done  chan struct{}
@@ -59,6 +62,7 @@ func (s *Store) Lookup(ctx context.Context, resource string, keys []string) ([]e
 	shared := s.lookups.join(ctx, resource, keys)
 	select {
 	case <-ctx.Done():
+		s.lookups.leave(resource, shared)
 		return nil, fmt.Errorf("analytics: lookup in %s: %w", resource, ctx.Err())
 	case <-shared.done:
 	}
@@ -80,11 +84,13 @@ func (l *lookups) join(ctx context.Context, resource string, keys []string) *loo
 	defer l.mu.Unlock()
 	q := l.open[resource]
 	if q == nil {
-		q = &lookup{keys: make(map[string]struct{}, len(keys)), full: make(chan struct{}), done: make(chan struct{})}
-		l.open[resource] = q
 		// The query outlives the call that opened it, for the sake of those that joined.
-		go l.run(context.WithoutCancel(ctx), resource, q)
+		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
+		q = &lookup{keys: make(map[string]struct{}, len(keys)), full: make(chan struct{}), done: make(chan struct{}), cancel: cancel}
+		l.open[resource] = q
+		go l.run(shared, resource, q)
 	}
+	q.waiting++
 	for _, key := range keys {
 		q.keys[key] = struct{}{}
 	}
@@ -95,13 +101,26 @@ func (l *lookups) join(ctx context.Context, resource string, keys []string) *loo
 	return q
 }
 
+// leave is for a call that has given up. When nothing waits for the query any more it is ended, and takes no more keys.
+func (l *lookups) leave(resource string, q *lookup) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if q.waiting--; q.waiting > 0 {
+		return
+	}
+	if l.open[resource] == q {
+		delete(l.open, resource)
+	}
+	q.cancel()
+}
+
 // run waits for others to join, then for a free slot, and asks. While it waits for a slot, others still join.
 func (l *lookups) run(ctx context.Context, resource string, q *lookup) {
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
+	defer q.cancel()
 	defer close(q.done)
 	select {
 	case <-q.full:
+	case <-ctx.Done():
 	case <-time.After(lookupWait):
 	}
 	select {

@@ -92,6 +92,40 @@ func TestLookupsShareQueries(t *testing.T) {
 	}
 }
 
+// A query whose last caller has left is ended; one that somebody still waits for is not.
+func TestLastCallerThatLeavesEndsTheQuery(t *testing.T) {
+	asked, ended := make(chan struct{}), make(chan error, 1)
+	s := &Store{lookups: newLookups(func(ctx context.Context, _ string, _ []string) (map[string]exchange.Record, error) {
+		close(asked)
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return nil, ctx.Err()
+	})}
+	first, leaveFirst := context.WithCancel(t.Context())
+	second, leaveSecond := context.WithCancel(t.Context())
+	defer leaveSecond()
+	shared := s.lookups.join(first, "a.b", []string{"1"})
+	if other := s.lookups.join(second, "a.b", []string{"2"}); other != shared {
+		t.Fatal("two calls at once do not share a query")
+	}
+	<-asked
+	leaveFirst()
+	s.lookups.leave("a.b", shared)
+	select {
+	case err := <-ended:
+		t.Fatalf("the query ended although a call waits for it: %v", err)
+	default:
+	}
+	s.lookups.leave("a.b", shared)
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the query ended with %v", err)
+	}
+	<-shared.done
+	if len(s.lookups.slots) != 0 || len(s.lookups.open) != 0 {
+		t.Error("an ended query keeps its slot, or takes more calls")
+	}
+}
+
 // expected counts the index of a stream as the clerk's rules say, in Go.
 func expected(t *testing.T, records []exchange.Record, group func(members map[string]any, day string) string, keep func(day string) bool) map[string]Figures {
 	t.Helper()
@@ -206,7 +240,7 @@ func TestService(t *testing.T) {
 	if err != nil || storage.GetStoredRows() != 1 || storage.GetStoredDistinct() != 1 || len(storage.GetResources()) != 1 {
 		t.Errorf("storage %v, %v", storage, err)
 	}
-	service := s.Service()
+	service := s.Service(nil)
 	for _, method := range analyticsv1.AnalyticsService_ServiceDesc.Methods {
 		if _, ok := service.Access["/"+analyticsv1.AnalyticsService_ServiceDesc.ServiceName+"/"+method.MethodName]; !ok {
 			t.Errorf("no access rule for %s", method.MethodName)

@@ -222,6 +222,11 @@ func (a *api) ListProofs(ctx context.Context, req *connectorsv1.ListProofsReques
 	if err != nil {
 		return nil, err
 	}
+	if len(reports) == 0 {
+		if err := a.mustExist(ctx, req.GetSource()); err != nil {
+			return nil, err
+		}
+	}
 	res := &connectorsv1.ListProofsResponse{}
 	for _, report := range reports {
 		keys := 0
@@ -241,6 +246,9 @@ func (a *api) ListRejected(ctx context.Context, req *connectorsv1.ListRejectedRe
 	if id, _ := access.FromContext(ctx); id.Role != access.Administrator && exchange.DepartmentOf(req.GetResource()) != id.Department {
 		return nil, fmt.Errorf("%w: name a resource of your department", ErrForbidden)
 	}
+	if err := a.mayNarrow(ctx, req); err != nil {
+		return nil, err
+	}
 	size, err := pageSize(req.GetPageSize(), 50)
 	if err != nil {
 		return nil, err
@@ -251,15 +259,21 @@ func (a *api) ListRejected(ctx context.Context, req *connectorsv1.ListRejectedRe
 	if err != nil {
 		return nil, err
 	}
+	if len(rows) == 0 && req.GetPageToken() == "" {
+		if err := a.mustExist(ctx, req.GetSource()); err != nil {
+			return nil, err
+		}
+	}
 	mended, err := a.runner.mended(ctx, rows)
 	if err != nil {
 		return nil, err
 	}
+	texts := a.newRawTexts(ctx)
 	res := &connectorsv1.ListRejectedResponse{NextPageToken: next}
 	for _, r := range rows {
 		row := &connectorsv1.RejectedRow{
 			Id: r.ID, Resource: r.Resource, Source: r.Source, Origin: r.Origin,
-			Rule: r.Rule, Field: r.Field, Detail: r.Detail, Raw: r.Raw, Time: timeProto(r.Time),
+			Rule: r.Rule, Field: r.Field, Detail: r.Detail, Raw: r.Raw, RawText: texts.of(r.Source, r.Raw), Time: timeProto(r.Time),
 		}
 		if m, ok := mended[r.ID]; ok {
 			row.MendTime, row.MendedBy = timeProto(m.at), m.by

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -110,8 +111,19 @@ func (a *api) PutResource(ctx context.Context, req *exchangev1.PutResourceReques
 	if err := mayActFor(ctx, DepartmentOf(r.GetName())); err != nil {
 		return nil, err
 	}
+	kind, ok := kindOf[r.GetKind()]
+	if !ok {
+		return nil, fmt.Errorf("%w: resource %s: %s", ErrInvalid, r.GetName(), server.OneOf("kind", r.GetKind()))
+	}
+	shareType, ok := shareTypeOf[r.GetShareType()]
+	if !ok {
+		return nil, fmt.Errorf("%w: resource %s: %s", ErrInvalid, r.GetName(), server.OneOf("shareType", r.GetShareType()))
+	}
+	if schema := bytes.TrimSpace(r.GetSchema()); len(schema) == 0 || schema[0] != '{' {
+		return nil, fmt.Errorf("%w: resource %s: the schema is not a JSON object", ErrInvalid, r.GetName())
+	}
 	err := a.exchange.PutResource(ctx, Resource{
-		Name: r.GetName(), Title: r.GetTitle(), Kind: kindOf[r.GetKind()], ShareType: shareTypeOf[r.GetShareType()],
+		Name: r.GetName(), Title: r.GetTitle(), Kind: kind, ShareType: shareType,
 		Schema: r.GetSchema(), AgreedDelaySeconds: r.GetAgreedDelaySeconds(),
 	})
 	if err != nil {
@@ -151,8 +163,12 @@ func (a *api) BatchPutMatters(ctx context.Context, req *exchangev1.BatchPutMatte
 	}
 	matters := make([]Matter, 0, len(req.GetMatters()))
 	for _, m := range req.GetMatters() {
+		matterType, ok := matterTypeOf[m.GetType()]
+		if !ok {
+			return nil, fmt.Errorf("%w: matter %s: %s", ErrInvalid, m.GetCode(), server.OneOf("type", m.GetType()))
+		}
 		matter := Matter{
-			Code: m.GetCode(), Title: m.GetTitle(), Department: m.GetDepartment(), Type: matterTypeOf[m.GetType()],
+			Code: m.GetCode(), Title: m.GetTitle(), Department: m.GetDepartment(), Type: matterType,
 			PromisedDays: m.GetPromisedDays(), StatutoryDays: m.GetStatutoryDays(),
 		}
 		for _, material := range m.GetMaterials() {
@@ -172,6 +188,11 @@ func (a *api) ListMatters(ctx context.Context, req *exchangev1.ListMattersReques
 	p, err := newPage(req.GetPageSize(), req.GetPageToken())
 	if err != nil {
 		return nil, err
+	}
+	if req.GetDepartment() != "" {
+		if _, err := a.exchange.Department(ctx, req.GetDepartment()); err != nil {
+			return nil, err
+		}
 	}
 	matters, err := a.exchange.Matters(ctx, req.GetDepartment(), p.after, p.size+1)
 	if err != nil {
@@ -195,6 +216,9 @@ func (a *api) PushRecords(ctx context.Context, req *exchangev1.PushRecordsReques
 	}
 	drafts := make([]Draft, len(req.GetRecords()))
 	for i, r := range req.GetRecords() {
+		if r.GetOperation() != 0 && operationOf[r.GetOperation()] == "" {
+			return nil, fmt.Errorf("%w: record %d: %s", ErrInvalid, i, server.OneOf("operation", r.GetOperation()))
+		}
 		drafts[i] = Draft{Key: r.GetKey(), Operation: operationOf[r.GetOperation()], Payload: r.GetPayload(), Origin: "push:" + r.GetKey()}
 		if r.GetEventTime() != nil {
 			drafts[i].EventTime = r.GetEventTime().AsTime()

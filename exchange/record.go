@@ -90,6 +90,13 @@ const (
 	RuleMapping      = "MAPPING" // an expression of the connector has no value for the row
 )
 
+// Rules lists the rules by which records are rejected.
+func Rules() []string {
+	return []string{
+		RuleMalformed, RuleEncoding, RuleMissingField, RuleCheckDigit, RuleSchema, RuleColumn, RuleKey, RuleEventTime, RuleCode, RuleMapping,
+	}
+}
+
 // The findings on accepted records.
 const (
 	FindingFullWidth = "FULL_WIDTH" // full-width digits or letters were made half-width

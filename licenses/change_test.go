@@ -86,7 +86,7 @@ func TestTransitions(t *testing.T) {
 
 func assertCounts(t *testing.T, e env) {
 	t.Helper()
-	page, err := e.List(as(t.Context(), access.Clerk, ""), "", 1, "")
+	page, err := e.List(as(t.Context(), access.Clerk, ""), Filter{}, 1, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,11 +103,11 @@ func assertCounts(t *testing.T, e env) {
 // statusList fetches list 1 and verifies it as an offline verifier does.
 func (e env) statusList(t *testing.T) *sdjwt.StatusList {
 	t.Helper()
-	token, err := e.StatusList(t.Context(), "1")
+	token, _, err := e.StatusList(t.Context(), "1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, _, err := sdjwt.VerifyStatusList(string(token), baseURL+"/v1/status-lists/1", e.keys, e.clock.now())
+	list, _, err := sdjwt.VerifyStatusList(string(token), baseURL+"/v1/status-lists/1", e.keys, time.Time{}, e.clock.now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestStatusListIsKeptAndRenewed(t *testing.T) {
 	onDatabases(t, func(t *testing.T, e env) {
 		l := e.mustIssue(t, testRequest("r"))
 		fetch := func() string {
-			token, err := e.StatusList(t.Context(), "1")
+			token, _, err := e.StatusList(t.Context(), "1")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -169,7 +169,7 @@ func TestStatusListIsKeptAndRenewed(t *testing.T) {
 			t.Errorf("after a rotation of keys: entry %d, %v", got, err)
 		}
 		for _, id := range []string{"2", "0", "-1", "01", "", "x", "99999999999999999999"} {
-			if _, err := e.StatusList(t.Context(), id); !errors.Is(err, ErrNotFound) {
+			if _, _, err := e.StatusList(t.Context(), id); !errors.Is(err, ErrNotFound) {
 				t.Errorf("list %q: %v, want ErrNotFound", id, err)
 			}
 		}

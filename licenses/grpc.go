@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/onewindow/onewindow/exchange"
@@ -18,6 +19,13 @@ import (
 	"github.com/onewindow/onewindow/exchange/server"
 	licensesv1 "github.com/onewindow/onewindow/proto/licenses/v1"
 	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
+	"github.com/onewindow/onewindow/signing/sdjwt"
+)
+
+// Media types of a licence's page.
+const (
+	pageType    = "application/ofd"
+	pictureType = "image/png"
 )
 
 // Service returns the registry's API for the server: who may call what, and
@@ -49,6 +57,10 @@ func (r *Registry) Service() server.Service {
 			licensesv1.LicensesService_ListLicenses_FullMethodName:       windows,
 			licensesv1.LicensesService_VerifyLicense_FullMethodName:      windows,
 			licensesv1.LicensesService_GetStatusList_FullMethodName:      {Public: true},
+		},
+		Contents: map[string][]string{
+			licensesv1.LicensesService_GetLicensePage_FullMethodName: {pageType, pictureType},
+			licensesv1.LicensesService_GetStatusList_FullMethodName:  {"application/" + sdjwt.StatusListType},
 		},
 		Errors: []server.ErrorRule{
 			{Err: ErrInvalid, Code: codes.InvalidArgument, Reason: "LICENSE_REQUEST_INVALID"},
@@ -136,12 +148,17 @@ func (s licensesService) GetLicense(ctx context.Context, req *licensesv1.GetLice
 }
 
 func (s licensesService) GetLicensePage(ctx context.Context, req *licensesv1.GetLicensePageRequest) (*httpbody.HttpBody, error) {
+	switch req.GetFormat() {
+	case licensesv1.PageFormat_PAGE_FORMAT_UNSPECIFIED, licensesv1.PageFormat_PAGE_FORMAT_OFD, licensesv1.PageFormat_PAGE_FORMAT_PNG:
+	default:
+		return nil, fmt.Errorf("%w: %s", ErrInvalid, server.OneOf("format", req.GetFormat()))
+	}
 	file, err := s.registry.Page(ctx, req.GetNumber(), req.GetCopyReason())
 	if err != nil {
 		return nil, err
 	}
 	if req.GetFormat() != licensesv1.PageFormat_PAGE_FORMAT_PNG {
-		return &httpbody.HttpBody{ContentType: "application/ofd", Data: file}, nil
+		return &httpbody.HttpBody{ContentType: pageType, Data: file}, nil
 	}
 	picture, err := s.registry.cfg.Pages.RenderFile(ctx, &signingv1.RenderFileRequest{File: file})
 	if err != nil {
@@ -152,7 +169,7 @@ func (s licensesService) GetLicensePage(ctx context.Context, req *licensesv1.Get
 			return nil, fmt.Errorf("licenses: page of %s: %w", req.GetNumber(), err)
 		}
 	}
-	return &httpbody.HttpBody{ContentType: "image/png", Data: picture.GetPng()}, nil
+	return &httpbody.HttpBody{ContentType: pictureType, Data: picture.GetPng()}, nil
 }
 
 // noteHeader names, in ASCII, what a picture does not show: code, page and object
@@ -166,7 +183,7 @@ func noteHeader(notes []*signingv1.RenderNote) string {
 }
 
 func (s licensesService) ListLicenses(ctx context.Context, req *licensesv1.ListLicensesRequest) (*licensesv1.ListLicensesResponse, error) {
-	page, err := s.registry.List(ctx, req.GetHolder(), int(req.GetPageSize()), req.GetPageToken())
+	page, err := s.registry.List(ctx, Filter{Holder: req.GetHolder(), Department: req.GetDepartment(), Type: req.GetType()}, int(req.GetPageSize()), req.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
@@ -224,11 +241,15 @@ func (s licensesService) VerifyLicense(ctx context.Context, req *licensesv1.Veri
 }
 
 func (s licensesService) GetStatusList(ctx context.Context, req *licensesv1.GetStatusListRequest) (*httpbody.HttpBody, error) {
-	token, err := s.registry.StatusList(ctx, req.GetId())
+	token, until, err := s.registry.StatusList(ctx, req.GetId())
 	if err != nil {
 		return nil, err
 	}
-	return &httpbody.HttpBody{ContentType: "application/statuslist+jwt", Data: token}, nil
+	fresh, err := anypb.New(timestamppb.New(until))
+	if err != nil {
+		return nil, err
+	}
+	return &httpbody.HttpBody{ContentType: "application/" + sdjwt.StatusListType, Data: token, Extensions: []*anypb.Any{fresh}}, nil
 }
 
 func fromProto(req *licensesv1.IssueLicenseRequest) (Request, error) {
@@ -245,7 +266,7 @@ func fromProto(req *licensesv1.IssueLicenseRequest) (Request, error) {
 			continue
 		}
 		if err := t.from.CheckValid(); err != nil {
-			return Request{}, fmt.Errorf("%w: %s: %w", ErrInvalid, t.name, err)
+			return Request{}, fmt.Errorf("%w: %s: %w; write a time as in \"2026-11-22T09:30:00+08:00\"", ErrInvalid, t.name, err)
 		}
 		*t.to = t.from.AsTime()
 	}

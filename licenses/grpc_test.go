@@ -180,7 +180,7 @@ func verifyOffline(t *testing.T, conn *grpc.ClientConn, ring *keys.Ring, token s
 	if err != nil || body.GetContentType() != "application/statuslist+jwt" {
 		t.Fatalf("status list: %v, %v", body, err)
 	}
-	statuses, _, err := sdjwt.VerifyStatusList(string(body.GetData()), verified.Status.URI, public, time.Now())
+	statuses, _, err := sdjwt.VerifyStatusList(string(body.GetData()), verified.Status.URI, public, time.Time{}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

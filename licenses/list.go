@@ -9,6 +9,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/onewindow/onewindow/exchange"
 	"github.com/onewindow/onewindow/exchange/access"
 )
 
@@ -34,10 +35,44 @@ type cursor struct {
 	Filter string `json:"f"`
 }
 
-// List returns up to size licences (0 means 50, the ceiling is 500), of one
-// holder if holder is not empty. A department's own system sees its own only.
-// A page token belongs to the filter it was made for; faults are [ErrInvalid].
-func (r *Registry) List(ctx context.Context, holder string, size int, pageToken string) (Page, error) {
+// Filter narrows a list of licences; empty members do not.
+type Filter struct {
+	// Holder is a citizen number or USCC.
+	Holder string
+	// Department is the code of the issuing department.
+	Department string
+	// Type is the code of a licence type.
+	Type string
+}
+
+// check refuses a filter that can match nothing: a holder that is no
+// identifier, a department or type that does not exist, and for a department's
+// own system another department.
+func (r *Registry) check(ctx context.Context, f Filter, caller access.Identity) error {
+	if f.Holder != "" && !exchange.ValidCitizenNumber(f.Holder) && !exchange.ValidUSCC(f.Holder) {
+		return fmt.Errorf("%w: the holder must be an 18-character citizen number or unified social credit code with a right check character", ErrInvalid)
+	}
+	if f.Department != "" {
+		if caller.Role == access.Department && caller.Department != f.Department {
+			return fmt.Errorf("%w: this token lists the licences of department %q, not of %q", ErrForbidden, caller.Department, f.Department)
+		}
+		if _, err := r.cfg.Departments.Department(ctx, f.Department); err != nil {
+			return err
+		}
+	}
+	if f.Type != "" {
+		if _, err := r.licenseType(ctx, f.Type); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// List returns up to size licences (0 means 50, the ceiling is 500) that pass
+// the filter. A department's own system sees its own only. A page token
+// belongs to the filter it was made for. Errors: [ErrInvalid], [ErrForbidden],
+// [ErrUnknownType], [exchange.ErrUnknownDepartment].
+func (r *Registry) List(ctx context.Context, f Filter, size int, pageToken string) (Page, error) {
 	size, err := pageSize(size, 50, 500)
 	if err != nil {
 		return Page{}, err
@@ -46,11 +81,13 @@ func (r *Registry) List(ctx context.Context, holder string, size int, pageToken 
 	if !ok {
 		return Page{}, fmt.Errorf("%w: the caller is not known", ErrForbidden)
 	}
-	var department string
-	if id.Role == access.Department {
-		department = id.Department
+	if err := r.check(ctx, f, id); err != nil {
+		return Page{}, err
 	}
-	digest := sha256.Sum256([]byte(holder + "\x00" + department))
+	if id.Role == access.Department {
+		f.Department = id.Department
+	}
+	digest := sha256.Sum256([]byte(f.Holder + "\x00" + f.Department + "\x00" + f.Type))
 	filter := base64.RawURLEncoding.EncodeToString(digest[:2])
 	from := cursor{IssuedAt: math.MaxInt64, Filter: filter}
 	if pageToken != "" {
@@ -61,7 +98,7 @@ func (r *Registry) List(ctx context.Context, holder string, size int, pageToken 
 		}
 	}
 	var page Page
-	if page.Licenses, err = r.listFrom(ctx, holder, department, from, size+1); err != nil {
+	if page.Licenses, err = r.listFrom(ctx, f, from, size+1); err != nil {
 		return Page{}, err
 	}
 	if len(page.Licenses) > size {
@@ -77,16 +114,14 @@ func (r *Registry) List(ctx context.Context, holder string, size int, pageToken 
 	return page, err
 }
 
-func (r *Registry) listFrom(ctx context.Context, holder, department string, from cursor, limit int) ([]License, error) {
+func (r *Registry) listFrom(ctx context.Context, f Filter, from cursor, limit int) ([]License, error) {
 	query := `SELECT ` + listColumns + ` FROM licenses WHERE (issued_at, number) < ($1, $2)`
 	args := []any{from.IssuedAt, from.Number}
-	if holder != "" {
-		args = append(args, holder)
-		query += ` AND holder = $` + strconv.Itoa(len(args))
-	}
-	if department != "" {
-		args = append(args, department)
-		query += ` AND department = $` + strconv.Itoa(len(args))
+	for _, narrow := range []struct{ column, value string }{{"holder", f.Holder}, {"department", f.Department}, {"type", f.Type}} {
+		if narrow.value != "" {
+			args = append(args, narrow.value)
+			query += ` AND ` + narrow.column + ` = $` + strconv.Itoa(len(args))
+		}
 	}
 	args = append(args, limit)
 	query += ` ORDER BY issued_at DESC, number DESC LIMIT $` + strconv.Itoa(len(args))

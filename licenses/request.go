@@ -122,7 +122,7 @@ func parseClaims(data []byte) (map[string]json.RawMessage, error) {
 		return nil, fmt.Errorf("%w: claims of %d bytes, at most %d", ErrInvalid, len(data), maxClaimsBytes)
 	}
 	claims := map[string]json.RawMessage{}
-	if len(data) == 0 {
+	if data = bytes.TrimSpace(data); len(data) == 0 || string(data) == "null" {
 		return claims, nil
 	}
 	if !utf8.Valid(data) {

@@ -31,53 +31,55 @@ type signedList struct {
 
 // StatusList returns the signed Token Status List (application/statuslist+jwt)
 // with an id, or [ErrNotFound]. It holds every change that was committed before
-// the call, and has at least half of its ttl of 15 minutes left.
-func (r *Registry) StatusList(ctx context.Context, id string) ([]byte, error) {
+// the call. A cache may give it out again before until, which is 7 to 15
+// minutes ahead; whoever fetches it from there may use it for its ttl of 15
+// minutes more.
+func (r *Registry) StatusList(ctx context.Context, id string) (token []byte, until time.Time, err error) {
 	list, err := strconv.ParseInt(id, 10, 64)
 	if err != nil || strconv.FormatInt(list, 10) != id {
-		return nil, fmt.Errorf("%w: no status list %.40q", ErrNotFound, id)
+		return nil, time.Time{}, fmt.Errorf("%w: no status list %.40q", ErrNotFound, id)
 	}
-	token, err := r.freshList(ctx, list)
-	if token != nil || err != nil {
-		return token, err
+	kept, err := r.freshList(ctx, list)
+	if kept.token != nil || err != nil {
+		return kept.token, kept.issued.Add(statusTTL), err
 	}
 	// One caller builds; the others find its result.
 	if err := lock(ctx, r.building); err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
 	defer func() { <-r.building }()
-	token, err = r.freshList(ctx, list)
-	if token != nil || err != nil {
-		return token, err
+	kept, err = r.freshList(ctx, list)
+	if kept.token != nil || err != nil {
+		return kept.token, kept.issued.Add(statusTTL), err
 	}
 	built, err := r.buildList(ctx, list)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
 	r.mu.Lock()
 	r.lists[list] = built
 	r.mu.Unlock()
-	return built.token, nil
+	return built.token, built.issued.Add(statusTTL), nil
 }
 
 func (r *Registry) statusListURI(id int64) string {
 	return r.cfg.BaseURL + statusListPath + strconv.FormatInt(id, 10)
 }
 
-// freshList returns the kept token if no change was committed since, else nil.
-func (r *Registry) freshList(ctx context.Context, id int64) ([]byte, error) {
+// freshList returns the kept list if no change was committed since, else none.
+func (r *Registry) freshList(ctx context.Context, id int64) (signedList, error) {
 	revision, err := listRevision(ctx, r.cfg.DB, id)
 	if err != nil {
-		return nil, err
+		return signedList{}, err
 	}
 	r.mu.Lock()
 	kept, ok := r.lists[id]
 	r.mu.Unlock()
 	age := r.cfg.Now().Sub(kept.issued)
 	if !ok || kept.revision != revision || age < 0 || age > statusTTL/2 {
-		return nil, nil
+		return signedList{}, nil
 	}
-	return kept.token, nil
+	return kept, nil
 }
 
 func listRevision(ctx context.Context, q queryer, id int64) (revision int64, err error) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onewindow/onewindow/exchange"
 	"github.com/onewindow/onewindow/exchange/access"
 	"github.com/onewindow/onewindow/signing/sdjwt"
 )
@@ -283,7 +284,7 @@ func TestList(t *testing.T) {
 		read := func(ctx context.Context, holder string, size int) (numbers []string) {
 			token := ""
 			for range 10 {
-				page, err := e.List(ctx, holder, size, token)
+				page, err := e.List(ctx, Filter{Holder: holder}, size, token)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -321,16 +322,33 @@ func TestList(t *testing.T) {
 		if got := read(as(t.Context(), access.Department, "water"), "", 5); len(got) != 1 || got[0] != want[6] {
 			t.Errorf("a department sees %v, want its own %s", got, want[6])
 		}
-		page, err := e.List(clerk, "", 2, "")
+		page, err := e.List(clerk, Filter{}, 2, "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		for name, bad := range map[string]struct{ holder, token string }{
 			"other holder": {bob, page.Next}, "garbage": {"", "!!"}, "not a cursor": {"", "e30"},
 		} {
-			if _, err := e.List(clerk, bad.holder, 2, bad.token); !errors.Is(err, ErrInvalid) {
+			if _, err := e.List(clerk, Filter{Holder: bad.holder}, 2, bad.token); !errors.Is(err, ErrInvalid) {
 				t.Errorf("%s: %v, want ErrInvalid", name, err)
 			}
+		}
+		for name, bad := range map[string]struct {
+			caller context.Context
+			filter Filter
+			want   error
+		}{
+			"a holder that is none":        {clerk, Filter{Holder: "110101"}, ErrInvalid},
+			"an unknown department":        {clerk, Filter{Department: "nothing"}, exchange.ErrUnknownDepartment},
+			"an unknown type":              {clerk, Filter{Type: "11100000000013338W999"}, ErrUnknownType},
+			"a department asks of another": {as(t.Context(), access.Department, "water"), Filter{Department: "market"}, ErrForbidden},
+		} {
+			if _, err := e.List(bad.caller, bad.filter, 5, ""); !errors.Is(err, bad.want) {
+				t.Errorf("%s: %v, want %v", name, err, bad.want)
+			}
+		}
+		if page, err := e.List(clerk, Filter{Department: "water"}, 5, ""); err != nil || len(page.Licenses) != 1 {
+			t.Errorf("licences of one department: %v, %v", page.Licenses, err)
 		}
 		if _, err := e.Get(as(t.Context(), access.Department, "water"), want[0]); !errors.Is(err, ErrForbidden) {
 			t.Errorf("another department's licence: %v, want ErrForbidden", err)

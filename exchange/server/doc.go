@@ -22,5 +22,12 @@
 // whether each works), /metrics (counts only), /openapi.json, the console's
 // files, gRPC health and reflection, and the methods whose policy is public.
 //
+// /openapi.json is the document that proto/ generates, completed by package
+// apidoc from the services' tables, so it lists what this process serves.
+//
+// Public methods that return a google.api.HttpBody are documents for everybody:
+// they answer HEAD and OPTIONS, carry ETag and CORS headers, are compressed,
+// and may be kept as long as their service says, see [Service].
+//
 // Nothing here logs a payload, a path or a token.
 package server

@@ -75,7 +75,11 @@ func (c codec) NewDecoder(r io.Reader) runtime.Decoder {
 			return io.EOF
 		}
 		if err := c.Unmarshal(data, v); err != nil {
-			b.fault = explain(data, err)
+			fault := explain(data, err)
+			if m, err := target(v); err == nil {
+				fault.detail = withExample(m.ProtoReflect().Descriptor(), fault.detail)
+			}
+			b.fault = fault
 			return b.fault
 		}
 		return nil

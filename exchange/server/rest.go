@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,7 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	openapi "github.com/onewindow/onewindow/proto"
+	"github.com/onewindow/onewindow/exchange/access"
 )
 
 // NotesHeader is the header of an answer that is a picture and does not show
@@ -36,21 +37,27 @@ type rest struct {
 	pages   map[string]http.Handler // by exact path, for GET and HEAD
 	others  map[string]http.Handler // by exact path, for every method
 	console http.Handler            // may be nil
+
+	documents *http.ServeMux           // for everybody, and for caches
+	routes    map[string]access.Policy // by method and pattern, as the gateway writes it
 }
 
-func newREST(cfg Config, m *metrics, ready http.Handler) *rest {
+func newREST(cfg Config, m *metrics, ready http.Handler, services []Service) (*rest, error) {
 	h := &rest{logger: cfg.Logger, metrics: m, maxBody: cfg.MaxBody, console: cfg.Console, others: cfg.Handlers}
 	h.pages = map[string]http.Handler{
-		"/healthz":      static(`{"status":"ok"}` + "\n"),
-		"/readyz":       ready,
-		"/metrics":      promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{}),
-		"/openapi.json": static(string(openapi.OpenAPI())),
+		"/healthz": static(`{"status":"ok"}` + "\n"),
+		"/readyz":  ready,
+		"/metrics": promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{}),
+	}
+	if err := h.describe(services); err != nil {
+		return nil, err
 	}
 	h.gateway = runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.HTTPBodyMarshaler{Marshaler: codec{}}),
 		runtime.WithErrorHandler(h.callFailed),
 		runtime.WithRoutingErrorHandler(h.routeFailed),
 		runtime.WithMiddlewares(h.guard),
+		runtime.WithForwardResponseOption(keepUntil),
 		// The gateway passes on authorization by itself; nothing else of the HTTP request is for the services.
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithOutgoingHeaderMatcher(func(key string) (string, bool) { return NotesHeader, key == NotesHeader }),
@@ -62,7 +69,7 @@ func newREST(cfg Config, m *metrics, ready http.Handler) *rest {
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithWriteContentLength(),
 	)
-	return h
+	return h, nil
 }
 
 // ServeHTTP gives the request its id, routes it, and counts the answer.
@@ -95,7 +102,11 @@ func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *rest) route(w http.ResponseWriter, r *http.Request) {
 	if other, ok := h.others[r.URL.Path]; ok {
-		other.ServeHTTP(w, r)
+		h.serveOther(w, r, other)
+		return
+	}
+	if document := h.document(r); document != nil {
+		h.publish(w, r, document)
 		return
 	}
 	page, ok := h.pages[r.URL.Path]
@@ -122,12 +133,27 @@ func (h *rest) refuse(w http.ResponseWriter, r *http.Request, p problem) {
 
 type probeKey struct{}
 
+// probe finds out whether a route has a method.
+type probe struct {
+	matched bool
+	verb    string // of a path like /v1/licenses/x:revoke
+}
+
 // guard runs before every route: it checks what kind of body there is and
 // puts a limit on it.
 func (h *rest) guard(next runtime.HandlerFunc) runtime.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
-		if matched, ok := r.Context().Value(probeKey{}).(*bool); ok {
-			*matched = true
+		pattern, _ := runtime.HTTPPattern(r.Context())
+		if p, ok := r.Context().Value(probeKey{}).(*probe); ok {
+			p.matched, p.verb = true, pattern.Verb()
+			return
+		}
+		if r.ContentLength != 0 && h.needsToken(r, pattern) {
+			w.Header().Set("Connection", "close") // the body is not read
+			h.refuse(w, r, problem{
+				Status: http.StatusUnauthorized, Reason: reasonTokenMissing,
+				Detail: "this call needs a token: send the header Authorization: Bearer <token>",
+			})
 			return
 		}
 		if r.ContentLength > h.maxBody {
@@ -162,7 +188,13 @@ func (h *rest) callFailed(ctx context.Context, _ *runtime.ServeMux, _ runtime.Ma
 	if !ok { // the answer could not be encoded
 		s = status.Convert(toStatus(ctx, h.logger, r.Method, nil, err))
 	}
-	statusProblem(s).write(w, r)
+	p := statusProblem(s)
+	if method, ok := runtime.RPCMethod(ctx); ok && s.Code() == codes.InvalidArgument {
+		if m := methodDescriptor(method); m != nil {
+			p.Detail = withExample(m.Input(), p.Detail)
+		}
+	}
+	p.write(w, r)
 }
 
 // routeFailed answers when no route fits.
@@ -174,15 +206,21 @@ func (h *rest) routeFailed(ctx context.Context, mux *runtime.ServeMux, _ runtime
 		h.refuse(w, r, problem{Status: http.StatusNotFound, Reason: reasonRouteUnknown, Detail: "there is nothing at this path; /openapi.json lists what there is"})
 		return
 	}
-	var allowed []string
+	var allowed, ofVerb []string
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
-		matched := false
-		probe := r.Clone(context.WithValue(ctx, probeKey{}, &matched))
-		probe.Method = method
-		mux.ServeHTTP(w, probe)
-		if matched {
+		var found probe
+		other := r.Clone(context.WithValue(ctx, probeKey{}, &found))
+		other.Method = method
+		mux.ServeHTTP(w, other)
+		if found.matched {
 			allowed = append(allowed, method)
 		}
+		if found.verb != "" {
+			ofVerb = append(ofVerb, method)
+		}
+	}
+	if len(ofVerb) > 0 { // the others take the verb for a part of a name
+		allowed = ofVerb
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	h.refuse(w, r, methodProblem(r.Method))
@@ -190,6 +228,16 @@ func (h *rest) routeFailed(ctx context.Context, mux *runtime.ServeMux, _ runtime
 
 func methodProblem(method string) problem {
 	return problem{Status: http.StatusMethodNotAllowed, Reason: reasonMethod, Detail: fmt.Sprintf("%q is not for this path; the header Allow says what is", method)}
+}
+
+// needsToken reports whether the call would be refused for lack of a token
+// whatever its body says, so that strangers do not have bodies decoded.
+func (h *rest) needsToken(r *http.Request, pattern runtime.Pattern) bool {
+	if r.Header.Get("Authorization") != "" || r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		return false
+	}
+	policy, known := h.routes[r.Method+" "+pattern.String()]
+	return known && !policy.Public
 }
 
 type queryKey struct{}
@@ -213,28 +261,33 @@ func checkQuery(ctx context.Context, fullMethod string, req, reply any, conn *gr
 	if err != nil {
 		return newStatus(codes.InvalidArgument, "the query has a wrong % escape", reasonInvalidValue, RequestID(ctx))
 	}
-	for name := range values {
-		if q.method != http.MethodGet || !hasField(m.ProtoReflect().Descriptor(), name) {
+	for name, texts := range values {
+		field := fieldAt(m.ProtoReflect().Descriptor(), name)
+		if q.method != http.MethodGet || field == nil {
 			return newStatus(codes.InvalidArgument, fmt.Sprintf("unknown query parameter %q", name), reasonUnknownField, RequestID(ctx))
+		}
+		// The gateway takes the numbers of values, too, which are no part of the API.
+		if enum := field.Enum(); enum != nil && slices.ContainsFunc(texts, func(text string) bool { return enum.Values().ByName(protoreflect.Name(text)) == nil }) {
+			return newStatus(codes.InvalidArgument, fmt.Sprintf("query parameter %q: use %s", name, strings.Join(enumNames(enum), ", ")), reasonInvalidValue, RequestID(ctx))
 		}
 	}
 	return invoke(ctx, fullMethod, req, reply, conn, opts...)
 }
 
-// hasField says whether a dotted path of proto or JSON names leads to a field.
-func hasField(m protoreflect.MessageDescriptor, path string) bool {
+// fieldAt returns the field at a dotted path of proto or JSON names, or nil.
+func fieldAt(m protoreflect.MessageDescriptor, path string) protoreflect.FieldDescriptor {
 	first, rest, nested := strings.Cut(path, ".")
 	field := m.Fields().ByJSONName(first)
 	if field == nil {
 		field = m.Fields().ByName(protoreflect.Name(first))
 	}
 	switch {
-	case field == nil:
-		return false
-	case !nested:
-		return true
+	case field == nil || !nested:
+		return field
+	case field.Message() == nil:
+		return nil
 	}
-	return field.Message() != nil && hasField(field.Message(), rest)
+	return fieldAt(field.Message(), rest)
 }
 
 func isJSON(contentType string) bool {

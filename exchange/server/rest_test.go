@@ -59,7 +59,8 @@ func TestRESTRefuses(t *testing.T) {
 		{"duplicate field", "PUT", department, access.Administrator, `{"title":"x","title":"y"}`, nil, 400, "DUPLICATE_FIELD", `"title"`},
 		{"wrong type", "PUT", department, access.Administrator, `{"title":7}`, nil, 400, "INVALID_VALUE", `string field title: 7`},
 		{"wrong shape", "PUT", department, access.Administrator, `[]`, nil, 400, "INVALID_VALUE", `unexpected token [`},
-		{"wrong enum", "PUT", "/v1/resources/a.b", access.Administrator, `{"kind":"X"}`, nil, 400, "INVALID_VALUE", `kind`},
+		{"wrong enum", "PUT", "/v1/resources/a.b", access.Administrator, `{"kind":"X"}`, nil, 400, "INVALID_VALUE", `; use RECORD_KIND_REGISTER, RECORD_KIND_CASE_EVENT, RECORD_KIND_RATING, RECORD_KIND_TICKET`},
+		{"wrong enum below", "POST", "/v1/matters:batchPut", access.Administrator, `{"matters":[{"type":"X"}]}`, nil, 400, "INVALID_VALUE", `; use MATTER_TYPE_IMMEDIATE, `},
 		{"malformed", "PUT", department, access.Administrator, "{\"title\":\n}", nil, 400, "MALFORMED_JSON", `(line 2:1)`},
 		{"malformed document", "PUT", "/v1/resources/a.b", access.Administrator, `{"schema":{"a":}}`, nil, 400, "MALFORMED_JSON", `(line 1:16)`},
 		{"too large", "PUT", department, access.Administrator, large, nil, 413, "BODY_TOO_LARGE", "larger than 65536 bytes"},
@@ -70,6 +71,7 @@ func TestRESTRefuses(t *testing.T) {
 		{"no console", "GET", "/", "", "", nil, 404, "ROUTE_UNKNOWN", ""},
 		{"other method", "DELETE", "/v1/resources/a.b", access.Administrator, "", nil, 405, "METHOD_NOT_ALLOWED", `"DELETE"`},
 		{"other method on a page", "POST", "/healthz", "", "", nil, 405, "METHOD_NOT_ALLOWED", ""},
+		{"no token beside a body that is none", "PUT", department, "", `{"title":`, nil, 401, "TOKEN_MISSING", "Authorization: Bearer"},
 		{"method override", "POST", "/v1/resources/a.b", access.Administrator, `{}`, []string{"X-HTTP-Method-Override", "GET"}, 405, "METHOD_NOT_ALLOWED", ""},
 		{"unknown query", "GET", "/v1/departments?pagesize=5", "", "", nil, 400, "UNKNOWN_FIELD", `"pagesize"`},
 		{"query beside a body", "POST", "/v1/matters:batchPut?x=1", access.Administrator, `{}`, nil, 400, "UNKNOWN_FIELD", `"x"`},
@@ -174,7 +176,7 @@ func TestPagesWithoutToken(t *testing.T) {
 		if a.StatusCode != tt.status || !strings.Contains(a.body, tt.want) {
 			t.Errorf("%s: %s %.300s", tt.path, a.Status, a.body)
 		}
-		if a.Header.Get("X-Content-Type-Options") != "nosniff" || a.Header.Get("Access-Control-Allow-Origin") != "" {
+		if a.Header.Get("X-Content-Type-Options") != "nosniff" || (a.Header.Get("Access-Control-Allow-Origin") == "*") != (tt.path == "/openapi.json") {
 			t.Errorf("%s: headers %v", tt.path, a.Header)
 		}
 	}

@@ -94,7 +94,10 @@ func New(cfg Config, services ...Service) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("server: in-memory connection: %w", err)
 	}
-	handler := newREST(cfg, m, s.ready)
+	handler, err := newREST(cfg, m, s.ready, services)
+	if err != nil {
+		return nil, errors.Join(err, s.conn.Close())
+	}
 	for _, service := range services {
 		if err := service.Gateway(context.Background(), handler.gateway, s.conn); err != nil {
 			return nil, errors.Join(fmt.Errorf("server: gateway: %w", err), s.conn.Close())

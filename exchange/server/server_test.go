@@ -39,6 +39,7 @@ type catalog struct {
 	resources   map[string]*exchangev1.Resource
 	entered     chan struct{} // when not nil, ListDepartments tells it and waits for leave
 	leave       chan struct{}
+	gaveUp      chan error // when not nil, gets the reason of a wait that ended without leave
 }
 
 func (c *catalog) PutDepartment(_ context.Context, r *exchangev1.PutDepartmentRequest) (*exchangev1.PutDepartmentResponse, error) {
@@ -54,6 +55,9 @@ func (c *catalog) ListDepartments(ctx context.Context, _ *exchangev1.ListDepartm
 		select {
 		case <-c.leave:
 		case <-ctx.Done():
+			if c.gaveUp != nil {
+				c.gaveUp <- ctx.Err()
+			}
 			return nil, ctx.Err()
 		}
 	}
@@ -240,4 +244,47 @@ func (a answer) problem(t *testing.T) problem {
 		t.Fatalf("not a problem (%s, %v): %s", a.Header.Get("Content-Type"), err, a.body)
 	}
 	return p
+}
+
+// Whoever hangs up, or allows no more time, ends the work for the call.
+func TestCallThatNothingWaitsForEnds(t *testing.T) {
+	h := start(t, func(_ *Config, c *catalog) {
+		c.entered, c.leave, c.gaveUp = make(chan struct{}, 1), make(chan struct{}), make(chan error, 1)
+	})
+	ctx, hangUp := context.WithCancel(t.Context())
+	request := func(ctx context.Context, header string) error {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, h.rest+"/v1/departments", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if header != "" {
+			r.Header.Set("Grpc-Timeout", header)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if resp.StatusCode != http.StatusGatewayTimeout {
+			t.Errorf("a call without time: %s", resp.Status)
+		}
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() { done <- request(ctx, "") }()
+	<-h.catalog.entered
+	hangUp()
+	if err := <-h.catalog.gaveUp; !errors.Is(err, context.Canceled) {
+		t.Errorf("the caller hung up: %v", err)
+	}
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("the caller: %v", err)
+	}
+	if err := request(t.Context(), "10m"); err != nil { // milliseconds
+		t.Fatal(err)
+	}
+	<-h.catalog.entered
+	if err := <-h.catalog.gaveUp; err == nil {
+		t.Error("the time was up, and the work went on")
+	}
 }

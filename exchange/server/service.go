@@ -20,6 +20,10 @@ type Service struct {
 	Gateway func(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error
 	// Access has one entry for every full method name ("/exchange.v1.SharingService/PushRecords").
 	Access map[string]access.Policy
+	// Contents has the media types of every method that returns a google.api.HttpBody, by full method name. A method that
+	// needs no token returns a document that may be cached: until the time of a google.protobuf.Timestamp among the
+	// body's extensions, and not at all without one.
+	Contents map[string][]string
 	// Errors are tried in order; the first whose Err matches by errors.Is wins.
 	Errors []ErrorRule
 }

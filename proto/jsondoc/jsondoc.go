@@ -63,7 +63,8 @@ func Unmarshal(data []byte, m proto.Message, set func(index int, doc []byte), pa
 }
 
 // Marshal encodes m with its default values. A field at path (see
-// [Unmarshal]) appears as the document it holds, or as null when it is empty.
+// [Unmarshal]) appears as the document it holds, and not at all when it is
+// empty; an empty element of an array is null.
 // It wraps [ErrDocument] when a field holds no document.
 func Marshal(m proto.Message, path ...string) ([]byte, error) {
 	text, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m)
@@ -74,12 +75,18 @@ func Marshal(m proto.Message, path ...string) ([]byte, error) {
 	done := 0
 	s := &scanner{data: text}
 	err = s.walk(path, 0, func(_, start, end int) error {
-		out = append(out, text[done:start]...)
-		done = end
-		if end-start == len(`""`) {
-			out = append(out, "null"...)
+		if empty := end-start == len(`""`); empty && path[len(path)-1] != Each {
+			start, end = memberAt(text, start, end)
+			out = append(out, text[done:start]...)
+			done = end
+			return nil
+		} else if empty {
+			out = append(append(out, text[done:start]...), "null"...)
+			done = end
 			return nil
 		}
+		out = append(out, text[done:start]...)
+		done = end
 		from := len(out)
 		var err error
 		if out, err = base64.StdEncoding.AppendDecode(out, text[start+1:end-1]); err != nil {
@@ -91,6 +98,22 @@ func Marshal(m proto.Message, path ...string) ([]byte, error) {
 		return nil, err
 	}
 	return append(out, text[done:]...), nil
+}
+
+// memberAt returns the place of the member whose value is at start, with its
+// name and one comma.
+func memberAt(text []byte, start, end int) (from, to int) {
+	name := bytes.LastIndexByte(text[:start], ':')
+	quote := bytes.LastIndexByte(text[:name], '"')
+	from = bytes.LastIndexByte(text[:quote], '"')
+	if before := bytes.TrimRight(text[:from], " "); before[len(before)-1] == ',' {
+		return len(before) - 1, end
+	}
+	after := bytes.TrimLeft(text[end:], " ")
+	if len(after) > 0 && after[0] == ',' {
+		return from, len(text) - len(after) + 1
+	}
+	return from, end
 }
 
 // walk passes over the next value and calls visit with the place of each

@@ -11,9 +11,11 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	connectorsv1 "github.com/onewindow/onewindow/proto/connectors/v1"
 	exchangev1 "github.com/onewindow/onewindow/proto/exchange/v1"
 	"github.com/onewindow/onewindow/proto/jsondoc"
 	licensesv1 "github.com/onewindow/onewindow/proto/licenses/v1"
+	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
 )
 
 func TestPayloadKeepsItsText(t *testing.T) {
@@ -42,7 +44,7 @@ func TestPayloadKeepsItsText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Contains(back, []byte(payload)) || !bytes.Contains(back, []byte("null")) {
+	if !bytes.Contains(back, []byte(payload)) || bytes.Contains(back, []byte("payload\":null")) {
 		t.Errorf("encoded as %s", back)
 	}
 	var again exchangev1.PushRecordsRequest
@@ -57,19 +59,19 @@ func TestEveryMessageWithADocument(t *testing.T) {
 	doc := []byte(`{"n":1.10}`)
 	tests := []struct {
 		full, empty proto.Message
-		null        string
+		member      string
 	}{
-		{&exchangev1.Record{Payload: doc}, &exchangev1.Record{}, `"payload":null`},
-		{&exchangev1.PushRecordsRequest{Records: []*exchangev1.Record{{}, {Payload: doc}}}, &exchangev1.PushRecordsRequest{Records: []*exchangev1.Record{{}}}, `"payload":null`},
-		{&exchangev1.LookupRecordsResponse{Records: []*exchangev1.Record{{}, {Payload: doc}}}, &exchangev1.LookupRecordsResponse{Records: []*exchangev1.Record{{}}}, `"payload":null`},
-		{&exchangev1.Resource{Schema: doc}, &exchangev1.Resource{}, `"schema":null`},
-		{&exchangev1.PutResourceRequest{Resource: &exchangev1.Resource{Schema: doc}}, &exchangev1.PutResourceRequest{Resource: &exchangev1.Resource{}}, `"schema":null`},
-		{&exchangev1.PutResourceResponse{Resource: &exchangev1.Resource{Schema: doc}}, &exchangev1.PutResourceResponse{Resource: &exchangev1.Resource{}}, `"schema":null`},
-		{&exchangev1.GetResourceResponse{Resource: &exchangev1.Resource{Schema: doc}}, &exchangev1.GetResourceResponse{Resource: &exchangev1.Resource{}}, `"schema":null`},
-		{&exchangev1.ListResourcesResponse{Resources: []*exchangev1.Resource{{}, {Schema: doc}}}, &exchangev1.ListResourcesResponse{Resources: []*exchangev1.Resource{{}}}, `"schema":null`},
-		{&licensesv1.IssueLicenseRequest{Claims: doc}, &licensesv1.IssueLicenseRequest{}, `"claims":null`},
-		{&licensesv1.BatchIssueLicensesRequest{Requests: []*licensesv1.IssueLicenseRequest{{}, {Claims: doc}}}, &licensesv1.BatchIssueLicensesRequest{Requests: []*licensesv1.IssueLicenseRequest{{}}}, `"claims":null`},
-		{&licensesv1.VerifyLicenseResponse{Claims: doc}, &licensesv1.VerifyLicenseResponse{}, `"claims":null`},
+		{&exchangev1.Record{Payload: doc}, &exchangev1.Record{}, `"payload":`},
+		{&exchangev1.PushRecordsRequest{Records: []*exchangev1.Record{{}, {Payload: doc}}}, &exchangev1.PushRecordsRequest{Records: []*exchangev1.Record{{}}}, `"payload":`},
+		{&exchangev1.LookupRecordsResponse{Records: []*exchangev1.Record{{}, {Payload: doc}}}, &exchangev1.LookupRecordsResponse{Records: []*exchangev1.Record{{}}}, `"payload":`},
+		{&exchangev1.Resource{Schema: doc}, &exchangev1.Resource{}, `"schema":`},
+		{&exchangev1.PutResourceRequest{Resource: &exchangev1.Resource{Schema: doc}}, &exchangev1.PutResourceRequest{Resource: &exchangev1.Resource{}}, `"schema":`},
+		{&exchangev1.PutResourceResponse{Resource: &exchangev1.Resource{Schema: doc}}, &exchangev1.PutResourceResponse{Resource: &exchangev1.Resource{}}, `"schema":`},
+		{&exchangev1.GetResourceResponse{Resource: &exchangev1.Resource{Schema: doc}}, &exchangev1.GetResourceResponse{Resource: &exchangev1.Resource{}}, `"schema":`},
+		{&exchangev1.ListResourcesResponse{Resources: []*exchangev1.Resource{{}, {Schema: doc}}}, &exchangev1.ListResourcesResponse{Resources: []*exchangev1.Resource{{}}}, `"schema":`},
+		{&licensesv1.IssueLicenseRequest{Claims: doc}, &licensesv1.IssueLicenseRequest{}, `"claims":`},
+		{&licensesv1.BatchIssueLicensesRequest{Requests: []*licensesv1.IssueLicenseRequest{{}, {Claims: doc}}}, &licensesv1.BatchIssueLicensesRequest{Requests: []*licensesv1.IssueLicenseRequest{{}}}, `"claims":`},
+		{&licensesv1.VerifyLicenseResponse{Claims: doc}, &licensesv1.VerifyLicenseResponse{}, `"claims":`},
 	}
 	for _, tt := range tests {
 		name := tt.full.ProtoReflect().Descriptor().FullName()
@@ -82,8 +84,31 @@ func TestEveryMessageWithADocument(t *testing.T) {
 			t.Errorf("%s: round trip: %v, %v", name, got, err)
 		}
 		text, err = tt.empty.(json.Marshaler).MarshalJSON()
-		if err != nil || !strings.Contains(strings.ReplaceAll(string(text), " ", ""), tt.null) {
+		if err != nil || strings.Contains(string(text), tt.member) || !json.Valid(text) {
 			t.Errorf("%s: empty: %s, %v", name, text, err)
+		}
+	}
+}
+
+// A null is an absent member, whatever the member's kind: message, list, map, enum, document, text or number.
+func TestNullIsAbsent(t *testing.T) {
+	for _, m := range []proto.Message{
+		&exchangev1.PushRecordsRequest{}, &exchangev1.Record{}, &exchangev1.PutResourceRequest{}, &exchangev1.Resource{}, &exchangev1.LookupRecordsRequest{},
+		&licensesv1.IssueLicenseRequest{}, &licensesv1.BatchIssueLicensesRequest{}, &licensesv1.VerifyLicenseResponse{}, &signingv1.SignTokensRequest{}, &connectorsv1.MendRejectedRequest{},
+	} {
+		fields := m.ProtoReflect().Descriptor().Fields()
+		for i := range fields.Len() {
+			got := m.ProtoReflect().New().Interface()
+			text := []byte(`{"` + fields.Get(i).JSONName() + `":null}`)
+			var err error
+			if own, ok := got.(json.Unmarshaler); ok {
+				err = own.UnmarshalJSON(text)
+			} else {
+				err = protojson.Unmarshal(text, got)
+			}
+			if err != nil || !proto.Equal(got, m) {
+				t.Errorf("%s: %s: %v, %v", m.ProtoReflect().Descriptor().FullName(), text, got, err)
+			}
 		}
 	}
 }

@@ -98,18 +98,18 @@ func TestVerifyStatusListChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	trust := &pinned{issuer: authority}
-	got, meta, err := VerifyStatusListChain(token, listURI, trust.Establish, testNow())
+	got, meta, err := VerifyStatusListChain(token, listURI, trust.Establish, time.Time{}, testNow())
 	if err != nil || !slices.Equal(got.data, list.data) || meta.KeyID != authority.kid {
 		t.Errorf("%+v, %v", meta, err)
 	}
-	if got, _, err := VerifyStatusListChain(token, listURI, trust.Establish, testNow().Add(2*time.Hour)); !errors.Is(err, ErrStale) || got == nil {
+	if got, _, err := VerifyStatusListChain(token, listURI, trust.Establish, time.Time{}, testNow().Add(2*time.Hour)); !errors.Is(err, ErrStale) || got == nil {
 		t.Errorf("stale: %v", err)
 	}
-	if got, _, err := VerifyStatusListChain(token, "other", trust.Establish, testNow()); !errors.Is(err, signing.ErrMalformed) || got != nil {
+	if got, _, err := VerifyStatusListChain(token, "other", trust.Establish, time.Time{}, testNow()); !errors.Is(err, signing.ErrMalformed) || got != nil {
 		t.Errorf("another list: %v", err)
 	}
 	refuse := func([][]byte) (crypto.PublicKey, error) { return nil, errUntrusted }
-	if got, _, err := VerifyStatusListChain(token, listURI, refuse, testNow()); !errors.Is(err, errUntrusted) || got != nil {
+	if got, _, err := VerifyStatusListChain(token, listURI, refuse, time.Time{}, testNow()); !errors.Is(err, errUntrusted) || got != nil {
 		t.Errorf("untrusted chain: %v", err)
 	}
 }

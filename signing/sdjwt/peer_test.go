@@ -133,7 +133,7 @@ func (n npmTokens) verify(t *testing.T, now time.Time) {
 			t.Errorf("status %+v", v.Status)
 		}
 	}
-	list, meta, err := VerifyStatusList(n.List, listURI, keys, now)
+	list, meta, err := VerifyStatusList(n.List, listURI, keys, time.Time{}, now)
 	if err != nil || meta.TTL != 15*time.Minute {
 		t.Fatalf("npm's status list: %+v, %v", meta, err)
 	}

@@ -200,33 +200,36 @@ func IssueStatusList(ctx context.Context, signer TokenSigner, uri string, list *
 // to uri, freshness, content. keys must hold only keys that may issue that
 // list.
 //
-// A list past its exp, older than its ttl counted from iat, or more than a
-// minute from the future is ErrStale. It means that everything else holds, and
+// fetched is when the list was fetched from its address; a zero time means
+// that this is not known, and counts as the time of its issue. A list is fresh
+// until its exp or, if that is earlier, one ttl after it was fetched (§13.7):
+// one that has just been fetched is never stale because of its ttl. A list that
+// is not fresh any more, or is more than a minute from the future, is ErrStale. It means that everything else holds, and
 // the list and its StatusMeta are returned with it, for a verifier that is
 // offline and may by its policy say "status as of"; with all other errors the
 // list is nil. An index that the list does not hold is ErrIndex of Get.
-func VerifyStatusList(token, uri string, keys signing.KeyResolver, now time.Time) (*StatusList, StatusMeta, error) {
+func VerifyStatusList(token, uri string, keys signing.KeyResolver, fetched, now time.Time) (*StatusList, StatusMeta, error) {
 	raw, header, err := signing.VerifyLarge(token, StatusListType, keys, MaxStatusToken)
 	if err != nil {
 		return nil, StatusMeta{}, fmt.Errorf("status list: %w", err)
 	}
-	return readStatusList(raw, header, uri, now)
+	return readStatusList(raw, header, uri, fetched, now)
 }
 
 // VerifyStatusListChain is VerifyStatusList with a key established by the
 // certificates in the list's x5c header, as in signing.VerifyChain. establish
 // must accept only certificates that may issue that list, such as those of
 // the issuer of the token whose status is asked.
-func VerifyStatusListChain(token, uri string, establish func(chain [][]byte) (crypto.PublicKey, error), now time.Time) (*StatusList, StatusMeta, error) {
+func VerifyStatusListChain(token, uri string, establish func(chain [][]byte) (crypto.PublicKey, error), fetched, now time.Time) (*StatusList, StatusMeta, error) {
 	raw, header, err := signing.VerifyLargeChain(token, StatusListType, establish, MaxStatusToken)
 	if err != nil {
 		return nil, StatusMeta{}, fmt.Errorf("status list: %w", err)
 	}
-	return readStatusList(raw, header, uri, now)
+	return readStatusList(raw, header, uri, fetched, now)
 }
 
 // readStatusList is everything after the signature.
-func readStatusList(raw []byte, header signing.Header, uri string, now time.Time) (*StatusList, StatusMeta, error) {
+func readStatusList(raw []byte, header signing.Header, uri string, fetched, now time.Time) (*StatusList, StatusMeta, error) {
 	claims, err := decodePayload(raw)
 	if err != nil {
 		return nil, StatusMeta{}, fmt.Errorf("status list: %w", err)
@@ -239,7 +242,7 @@ func readStatusList(raw []byte, header signing.Header, uri string, now time.Time
 	if claims["sub"] != uri {
 		return nil, StatusMeta{}, fmt.Errorf("status list: %w: it is for %.200q, not for %.200q", signing.ErrMalformed, fmt.Sprint(claims["sub"]), uri)
 	}
-	stale := meta.checkFresh(now)
+	stale := meta.checkFresh(fetched, now)
 	list, err := DecodeStatusList(lst, bits)
 	if err != nil {
 		return nil, StatusMeta{}, err
@@ -283,14 +286,30 @@ func statusClaims(claims map[string]any) (meta StatusMeta, lst string, bits int,
 	return meta, lst, bits, nil
 }
 
-func (m StatusMeta) checkFresh(now time.Time) error {
-	switch {
+// FreshUntil returns when a list that was fetched at a time has to be fetched
+// again; the zero time means never.
+func (m StatusMeta) FreshUntil(fetched time.Time) time.Time {
+	if fetched.IsZero() {
+		fetched = m.IssuedAt
+	}
+	until := m.Expires
+	if m.TTL > 0 && (until.IsZero() || fetched.Add(m.TTL).Before(until)) {
+		until = fetched.Add(m.TTL)
+	}
+	return until
+}
+
+func (m StatusMeta) checkFresh(fetched, now time.Time) error {
+	if fetched.After(now) { // a clock was set back: it was fetched now at the latest
+		fetched = now
+	}
+	switch until := m.FreshUntil(fetched); {
 	case m.IssuedAt.After(now.Add(statusSkew)):
 		return fmt.Errorf("%w: issued in the future, %s", ErrStale, m.IssuedAt.Format(time.RFC3339))
 	case !m.Expires.IsZero() && !now.Before(m.Expires):
 		return fmt.Errorf("%w: expired on %s", ErrStale, m.Expires.Format(time.RFC3339))
-	case m.TTL > 0 && now.After(m.IssuedAt.Add(m.TTL)):
-		return fmt.Errorf("%w: issued %s, to be replaced after %s", ErrStale, m.IssuedAt.Format(time.RFC3339), m.TTL)
+	case !until.IsZero() && now.After(until):
+		return fmt.Errorf("%w: to be fetched again after %s", ErrStale, until.Format(time.RFC3339))
 	}
 	return nil
 }

@@ -174,7 +174,7 @@ func TestStatusListToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, meta, err := VerifyStatusList(token, listURI, keys, now)
+	got, meta, err := VerifyStatusList(token, listURI, keys, time.Time{}, now)
 	if err != nil || !bytes.Equal(got.data, list.data) || got.Bits() != 2 || len(token) < signing.MaxToken {
 		t.Fatalf("%d bytes, %v", len(token), err)
 	}
@@ -191,9 +191,24 @@ func TestStatusListToken(t *testing.T) {
 		"older than its ttl":        {15*time.Minute + 1, ErrStale},
 		"expired":                   {24 * time.Hour, ErrStale},
 	} {
-		got, meta, err := VerifyStatusList(token, listURI, keys, now.Add(c.at))
+		got, meta, err := VerifyStatusList(token, listURI, keys, time.Time{}, now.Add(c.at))
 		if !errors.Is(err, c.want) || got == nil || !meta.IssuedAt.Equal(now) {
 			t.Errorf("%s: %v, %+v", name, err, meta)
+		}
+	}
+	for name, c := range map[string]struct {
+		fetched, at time.Duration
+		want        error
+	}{
+		"fetched now, issued a ttl ago":     {23 * time.Hour, 23 * time.Hour, nil},
+		"fetched a ttl ago":                 {time.Hour, time.Hour + 15*time.Minute, nil},
+		"fetched longer ago":                {time.Hour, time.Hour + 15*time.Minute + 1, ErrStale},
+		"fetched now, past its exp":         {24 * time.Hour, 24 * time.Hour, ErrStale},
+		"fetched shortly before its exp":    {24*time.Hour - 1, 24*time.Hour - 1, nil},
+		"the clock was set back since then": {2 * time.Hour, time.Hour, nil},
+	} {
+		if _, _, err := VerifyStatusList(token, listURI, keys, now.Add(c.fetched), now.Add(c.at)); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for name, issue := range map[string]func() (string, error){
@@ -249,7 +264,7 @@ func TestVerifyStatusListRefuses(t *testing.T) {
 		"list damaged":        {list(`{"sub":%q,"iat":%d,"exp":1,"status_list":{"bits":2,"lst":"eNo76fITAAPfAg"}}`, listURI, now), signing.ErrMalformed},
 		"expired":             {list(`{"sub":%q,"iat":%d,"exp":%d,%s}`, listURI, now-5, now, content), ErrStale},
 	} {
-		got, _, err := VerifyStatusList(c.token, listURI, issuer, testNow())
+		got, _, err := VerifyStatusList(c.token, listURI, issuer, time.Time{}, testNow())
 		if !errors.Is(err, c.want) || (got != nil) != (err == nil || errors.Is(err, ErrStale)) {
 			t.Errorf("%s: got %+v, %v; want %v", name, got, err, c.want)
 			continue
@@ -274,7 +289,7 @@ func TestVerifyStatusListRefuses(t *testing.T) {
 			if b == good[i] {
 				continue
 			}
-			if _, _, err := VerifyStatusList(good[:i]+string([]byte{b})+good[i+1:], listURI, issuer, testNow()); err == nil {
+			if _, _, err := VerifyStatusList(good[:i]+string([]byte{b})+good[i+1:], listURI, issuer, time.Time{}, testNow()); err == nil {
 				t.Fatalf("byte %d changed from %q to %q is accepted", i, good[i], b)
 			}
 		}
@@ -327,7 +342,7 @@ func BenchmarkStatusList(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("verify/%d", size), func(b *testing.B) {
 			for b.Loop() {
-				if _, _, err := VerifyStatusList(token, listURI, keys, testNow()); err != nil {
+				if _, _, err := VerifyStatusList(token, listURI, keys, time.Time{}, testNow()); err != nil {
 					b.Fatal(err)
 				}
 			}

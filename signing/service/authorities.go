@@ -31,6 +31,11 @@ const (
 	rootYears    = 20
 	issuingYears = 10
 	leafYears    = 5
+
+	// listKept is how long a revocation list may be kept, by this service too, which is well before its next update;
+	// trustKept is the same for the authorities' certificates.
+	listKept  = time.Hour
+	trustKept = 24 * time.Hour
 )
 
 func authorityAlgorithms() map[string]string {
@@ -191,7 +196,7 @@ func (s *Service) trustNow(ctx context.Context) (*trusted, error) {
 	}
 	s.making.Lock()
 	defer s.making.Unlock()
-	t := &trusted{crls: map[string][]byte{}, until: s.cfg.Now().Add(time.Hour)}
+	t := &trusted{crls: map[string][]byte{}, until: s.cfg.Now().Add(listKept)}
 	cfg := pki.TrustConfig{}
 	for name, authority := range s.issuing {
 		crl, err := authority.CRL(ctx)
@@ -215,12 +220,20 @@ func (s *Service) trustNow(ctx context.Context) (*trusted, error) {
 // GetTrust implements signing.v1.
 func (s *Service) GetTrust(context.Context, *signingv1.GetTrustRequest) (*httpbody.HttpBody, error) {
 	var text []byte
+	until := s.cfg.Now().Add(trustKept)
 	for _, authority := range []string{authoritySM2, authorityP256} {
 		for _, der := range s.issuing[authority].Chain() {
+			certificate, err := pki.ParseCertificate(der)
+			if err != nil {
+				return nil, err
+			}
+			if certificate.NotAfter.Before(until) {
+				until = certificate.NotAfter
+			}
 			text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 		}
 	}
-	return &httpbody.HttpBody{ContentType: "application/pem-certificate-chain", Data: text}, nil
+	return document("application/pem-certificate-chain", text, until)
 }
 
 // GetRevocationList implements signing.v1.
@@ -233,7 +246,7 @@ func (s *Service) GetRevocationList(ctx context.Context, req *signingv1.GetRevoc
 	if !ok {
 		return nil, fmt.Errorf("%w: no authority %.20q; there are %s and %s", ErrNotFound, req.GetAuthority(), authoritySM2, authorityP256)
 	}
-	return &httpbody.HttpBody{ContentType: "application/pkix-crl", Data: crl}, nil
+	return document("application/pkix-crl", crl, t.until)
 }
 
 // RevokeCertificate implements signing.v1.

@@ -2,11 +2,11 @@ package service
 
 import (
 	"context"
+	"encoding/asn1"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
 	"github.com/onewindow/onewindow/signing/keys"
@@ -23,8 +23,8 @@ const (
 	minDPI     = 36
 	maxDPI     = 300
 
-	timestampRate  = 20 // a second
-	timestampBurst = 40
+	// timestampAccuracy is what the clocks of the hub's machines must keep to; it stands in every timestamp.
+	timestampAccuracy = time.Second
 )
 
 // SealFile implements signing.v1.
@@ -174,26 +174,30 @@ func (s *Service) timestampAuthority(ctx context.Context, caller string) (*tsa.A
 	if err != nil {
 		return nil, err
 	}
-	return tsa.New(tsa.Config{Signer: signer, Chain: signer.Chain(), Now: s.cfg.Now, Logger: s.cfg.Logger})
+	return tsa.New(tsa.Config{
+		Signer: signer, Chain: signer.Chain(), Policy: s.cfg.timestampPolicy(), Accuracy: timestampAccuracy, Now: s.cfg.Now, Logger: s.cfg.Logger,
+	})
+}
+
+// timestampPolicy is the policy that timestamps name.
+func (c Config) timestampPolicy() asn1.ObjectIdentifier {
+	if len(c.TimestampPolicy) > 0 {
+		return c.TimestampPolicy
+	}
+	return asn1.ObjectIdentifier{2, 999, 3161, 1}
 }
 
 // TimestampHandler answers RFC 3161 queries over HTTP, without a token: a
-// timestamp says nothing but when, and everybody may ask, up to 20 times a
-// second in all, since each is a use of a key and in the use log for ever.
+// timestamp says nothing but when. One address may ask 5 times a second, and
+// all together 50 times, since each is a use of a key and in the use log.
 func (s *Service) TimestampHandler() http.Handler {
-	limit := rate.NewLimiter(timestampRate, timestampBurst)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !limit.Allow() {
-			w.Header().Set("Retry-After", "1")
-			http.Error(w, "too many timestamps are asked for; try again in a second", http.StatusTooManyRequests)
-			return
-		}
+	limit := tsa.NewLimiter(tsa.Rate{PerSecond: 5, Burst: 20}, tsa.Rate{PerSecond: 50, Burst: 100}, nil)
+	return limit.Handler(func(r *http.Request) (*tsa.Authority, error) {
 		authority, err := s.timestampAuthority(r.Context(), "anybody")
 		if err != nil {
-			http.Error(w, "no timestamps now; try again", http.StatusServiceUnavailable)
-			return
+			s.cfg.Logger.ErrorContext(r.Context(), "timestamp not issued", slog.Any("error", err))
 		}
-		authority.ServeHTTP(w, r)
+		return authority, err
 	})
 }
 
@@ -273,7 +277,7 @@ func stepResult(status ses.Status) signingv1.StepResult {
 }
 
 // RenderFile implements signing.v1.
-func (s *Service) RenderFile(_ context.Context, req *signingv1.RenderFileRequest) (*signingv1.RenderFileResponse, error) {
+func (s *Service) RenderFile(ctx context.Context, req *signingv1.RenderFileRequest) (*signingv1.RenderFileResponse, error) {
 	if err := checkFile(req.GetFile()); err != nil {
 		return nil, err
 	}
@@ -296,7 +300,7 @@ func (s *Service) RenderFile(_ context.Context, req *signingv1.RenderFileRequest
 	if err != nil {
 		return nil, err
 	}
-	picture, notes, err := render.PNG(pkg, page-1, float64(dpi), render.Options{Face: face, Seals: true})
+	picture, notes, err := render.PNG(pkg, page-1, float64(dpi), render.Options{Face: face, Seals: true, Stopped: ctx.Err})
 	if err != nil {
 		return nil, err
 	}

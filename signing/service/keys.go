@@ -22,6 +22,9 @@ func (s *Service) ListKeys(ctx context.Context, _ *signingv1.ListKeysRequest) (*
 			resp.Keys = append(resp.Keys, keyMessage(key))
 		}
 	}
+	if len(resp.GetKeys()) == 0 {
+		return nil, fmt.Errorf("%w: the caller may not manage any key; an administrator of the signing service can grant it in its configuration", ErrForbidden)
+	}
 	return resp, nil
 }
 

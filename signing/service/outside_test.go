@@ -98,6 +98,12 @@ func TestTimestamps(t *testing.T) {
 	if out := peer.OpenSSL(t, dir, "ts", "-verify", "-in", "reply", "-queryfile", "query", "-CAfile", "trust.pem"); !strings.Contains(out, "Verification: OK") {
 		t.Errorf("openssl says %s", out)
 	}
+	out := peer.OpenSSL(t, dir, "ts", "-reply", "-in", "reply", "-text")
+	for _, want := range []string{"Policy OID: 2.999.3161.1", "Accuracy: 0x01 seconds"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the timestamp lacks %q: %s", want, out)
+		}
+	}
 	var turnedAway atomic.Int64
 	var callers sync.WaitGroup
 	for range 200 {

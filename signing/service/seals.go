@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -173,6 +174,9 @@ func (s *Service) subjectOf(line string) (pki.Subject, error) {
 
 // ListSeals implements signing.v1.
 func (s *Service) ListSeals(ctx context.Context, _ *signingv1.ListSealsRequest) (*signingv1.ListSealsResponse, error) {
+	if !s.mayHaveSeals(ctx) {
+		return nil, fmt.Errorf("%w: seals are listed for the departments that have them, for administrators, and for whom a grant lets seal", ErrForbidden)
+	}
 	resp := &signingv1.ListSealsResponse{}
 	for _, entry := range s.seals.List() {
 		line := sealLine(departmentOf(entry.Seal.ID))
@@ -183,6 +187,14 @@ func (s *Service) ListSeals(ctx context.Context, _ *signingv1.ListSealsRequest) 
 		}
 	}
 	return resp, nil
+}
+
+// mayHaveSeals reports whether there can be a seal that the caller may use or manage.
+func (s *Service) mayHaveSeals(ctx context.Context) bool {
+	caller, ok := s.cfg.Caller(ctx)
+	return ok && (caller.Administrator || caller.Department != "" || slices.ContainsFunc(s.cfg.Grants, func(g Grant) bool {
+		return g.Caller == caller.Name && (slices.Contains(g.Operations, Seal) || slices.Contains(g.Operations, Manage))
+	}))
 }
 
 // ChangeSeal implements signing.v1.
@@ -203,7 +215,7 @@ func (s *Service) ChangeSeal(ctx context.Context, req *signingv1.ChangeSealReque
 	case signingv1.SealStatus_SEAL_STATUS_REVOKED:
 		err = s.seals.Revoke(ctx, req.GetSealId(), reason, caller.Name)
 	default:
-		err = fmt.Errorf("%w: status must be VALID, SUSPENDED or REVOKED", ErrInvalid)
+		err = fmt.Errorf("%w: status must be one of SEAL_STATUS_VALID, SEAL_STATUS_SUSPENDED, SEAL_STATUS_REVOKED", ErrInvalid)
 	}
 	if err != nil {
 		return nil, err

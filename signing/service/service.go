@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -47,6 +48,9 @@ type Config struct {
 	Operator pki.Subject
 	// CachePeriod is how long others may keep the key set; a new key waits as long before it signs.
 	CachePeriod time.Duration
+	// TimestampPolicy is the policy (RFC 3161 §2.4.2) that timestamps name. Empty means 2.999.3161.1, below the arc that
+	// X.660 keeps for examples: an operator with an arc of its own names one there.
+	TimestampPolicy asn1.ObjectIdentifier
 	// Grants say who may sign and seal with what.
 	Grants []Grant
 	// Caller tells who is calling. It is asked at every call that needs a right.

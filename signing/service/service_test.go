@@ -175,9 +175,14 @@ func TestGrants(t *testing.T) {
 			t.Errorf("%s: %v", name, tt.err)
 		}
 	}
-	list, err := s.ListKeys(registry(t), &signingv1.ListKeysRequest{})
-	if err != nil || len(list.GetKeys()) != 0 {
+	if list, err := s.ListKeys(registry(t), &signingv1.ListKeysRequest{}); !errors.Is(err, service.ErrForbidden) {
 		t.Errorf("the registry sees keys it may not manage: %v, %v", list, err)
+	}
+	if list, err := s.ListSeals(as(t, service.Caller{Name: "x"}), &signingv1.ListSealsRequest{}); !errors.Is(err, service.ErrForbidden) {
+		t.Errorf("whoever has no right to any seal gets a list: %v, %v", list, err)
+	}
+	if _, err := s.ListSeals(as(t, service.Caller{Name: "x", Department: market}), &signingv1.ListSealsRequest{}); err != nil {
+		t.Errorf("a department without seals: %v", err)
 	}
 	if _, err := service.Open(t.Context(), service.Config{Grants: []service.Grant{{Caller: "a", Lines: []string{"b"}, Operations: []service.Operation{"c"}}}}); !errors.Is(err, service.ErrInvalid) {
 		t.Errorf("a grant of an unknown operation: %v", err)

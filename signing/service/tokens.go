@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/genproto/googleapis/api/httpbody"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
 	"github.com/onewindow/onewindow/signing"
@@ -143,7 +145,7 @@ func (s *Service) GetKeySet(context.Context, *signingv1.GetKeySetRequest) (*http
 	if err != nil {
 		return nil, err
 	}
-	return &httpbody.HttpBody{ContentType: "application/jwk-set+json", Data: set}, nil
+	return document("application/jwk-set+json", set, s.cfg.Now().Add(s.cfg.CachePeriod))
 }
 
 // GetIssuerMetadata implements signing.v1 (draft-ietf-oauth-sd-jwt-vc §4).
@@ -152,5 +154,15 @@ func (s *Service) GetIssuerMetadata(context.Context, *signingv1.GetIssuerMetadat
 	if err != nil {
 		return nil, err
 	}
-	return &httpbody.HttpBody{ContentType: "application/json", Data: doc}, nil
+	return document("application/json", doc, s.cfg.Now().Add(s.cfg.CachePeriod))
+}
+
+// document is a public document that may be kept until a time, which stands as
+// a google.protobuf.Timestamp in its extensions.
+func document(media string, data []byte, until time.Time) (*httpbody.HttpBody, error) {
+	fresh, err := anypb.New(timestamppb.New(until))
+	if err != nil {
+		return nil, err
+	}
+	return &httpbody.HttpBody{ContentType: media, Data: data, Extensions: []*anypb.Any{fresh}}, nil
 }

@@ -18,13 +18,7 @@ const (
 // request says, the answer is 200 with a TimeStampResp; 405, 415 and 413 are
 // for calls that are no request at all, 413 above MaxRequest bytes.
 func (a *Authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "send a POST", http.StatusMethodNotAllowed)
-		return
-	}
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != queryType {
-		http.Error(w, "send "+queryType, http.StatusUnsupportedMediaType)
+	if refuseOther(w, r) {
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequest))
@@ -45,4 +39,18 @@ func (a *Authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, err := w.Write(reply); err != nil {
 		a.logger.DebugContext(r.Context(), "timestamp not delivered", slog.Any("error", err))
 	}
+}
+
+// refuseOther answers what is not a POST of a request, and reports whether it did.
+func refuseOther(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "send a POST", http.StatusMethodNotAllowed)
+		return true
+	}
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != queryType {
+		http.Error(w, "send "+queryType, http.StatusUnsupportedMediaType)
+		return true
+	}
+	return false
 }

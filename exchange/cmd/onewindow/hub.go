@@ -375,7 +375,7 @@ func (h *hub) newServer() (*server.Server, error) {
 			}},
 			{Name: "signing", Check: h.checkSigning},
 		},
-	}, h.exchange.Service(), h.runner.Service(), withErrors(h.registry.Service(), signingErrors()), h.signingService(), h.store.Service())
+	}, h.exchange.Service(), h.runner.Service(), withErrors(h.registry.Service(), signingErrors()), h.signingService(), h.store.Service(h.exchange))
 }
 
 // kind names a backend for people.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,6 +48,8 @@ type Signing struct {
 	Operator Operator `yaml:"operator"`
 	// CachePeriod is how long others may keep the key set, e.g. 15m.
 	CachePeriod time.Duration `yaml:"cache_period"`
+	// TimestampPolicy is the policy that timestamps name, e.g. 1.2.156.10260.4.1; empty means 2.999.3161.1.
+	TimestampPolicy string `yaml:"timestamp_policy"`
 	// Grants say who may sign and seal with what.
 	Grants []service.Grant `yaml:"grants"`
 	// Administrators are the names on client certificates that may manage keys.
@@ -98,11 +102,15 @@ func (h *hub) openSigning(ctx context.Context) error {
 	if err != nil {
 		h.logger.WarnContext(ctx, "licence pages and stamps cannot be drawn", slog.String("cause", err.Error()))
 	}
+	policy, err := objectIdentifier(h.cfg.Signing.TimestampPolicy)
+	if err != nil {
+		return err
+	}
 	operator := h.cfg.Signing.Operator
 	h.signing, err = service.Open(ctx, service.Config{
 		Dir: filepath.Join(h.cfg.Data, "signing"), Passphrase: passphrase, RootPassphrase: passphrase, Tokens: tokens,
 		Issuer: h.cfg.BaseURL, Operator: pki.Subject{Country: "CN", Organization: operator.Name, OrganizationID: operator.USCC, CommonName: operator.Name},
-		CachePeriod: h.cfg.Signing.CachePeriod, Grants: append(slices.Clone(h.cfg.Signing.Grants), registryGrant()),
+		CachePeriod: h.cfg.Signing.CachePeriod, TimestampPolicy: policy, Grants: append(slices.Clone(h.cfg.Signing.Grants), registryGrant()),
 		Caller: h.signingCaller, Font: font, Logger: h.logger, Now: time.Now,
 	})
 	if err != nil {
@@ -111,6 +119,25 @@ func (h *hub) openSigning(ctx context.Context) error {
 	h.closing("signing", h.signing.Close)
 	h.signer = h.signing.As(registryName)
 	return nil
+}
+
+// objectIdentifier reads an object identifier in dots; empty is none.
+func objectIdentifier(text string) (asn1.ObjectIdentifier, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var id asn1.ObjectIdentifier
+	for part := range strings.SplitSeq(text, ".") {
+		arc, err := strconv.ParseUint(part, 10, 31)
+		if err != nil {
+			return nil, fmt.Errorf("signing.timestamp_policy: %q is not an object identifier: write numbers and dots, e.g. 1.2.156.10260.4.1", text)
+		}
+		id = append(id, int(arc))
+	}
+	if _, err := asn1.Marshal(id); err != nil {
+		return nil, fmt.Errorf("signing.timestamp_policy: %q is not an object identifier: %w", text, err)
+	}
+	return id, nil
 }
 
 // registryGrant lets the licence registry sign and seal.
@@ -214,6 +241,12 @@ func (h *hub) signingService() server.Service {
 			return signingv1.RegisterSigningServiceHandler(ctx, mux, conn)
 		},
 		Access: policies,
+		Contents: map[string][]string{
+			signingv1.SigningService_GetKeySet_FullMethodName:         {"application/jwk-set+json"},
+			signingv1.SigningService_GetIssuerMetadata_FullMethodName: {"application/json"},
+			signingv1.SigningService_GetTrust_FullMethodName:          {"application/pem-certificate-chain"},
+			signingv1.SigningService_GetRevocationList_FullMethodName: {"application/pkix-crl"},
+		},
 		Errors: signingErrors(),
 	}
 }
@@ -247,6 +280,9 @@ func signingErrors() []server.ErrorRule {
 		{Err: pki.ErrPeriod, Code: codes.FailedPrecondition, Reason: "CERTIFICATE_PERIOD"},
 		{Err: pki.ErrKey, Code: codes.InvalidArgument, Reason: "CERTIFICATE_KEY"},
 		{Err: pki.ErrProfile, Code: codes.InvalidArgument, Reason: "CERTIFICATE_PROFILE"},
+		{Err: pki.ErrChain, Code: codes.InvalidArgument, Reason: "CERTIFICATE_NO_PATH"},
+		{Err: pki.ErrUsage, Code: codes.InvalidArgument, Reason: "CERTIFICATE_USAGE"},
+		{Err: pki.ErrPeriod, Code: codes.FailedPrecondition, Reason: "CERTIFICATE_PERIOD"},
 		{Err: pki.ErrNotFound, Code: codes.NotFound, Reason: "CERTIFICATE_UNKNOWN"},
 		{Err: pki.ErrRevoked, Code: codes.FailedPrecondition, Reason: "CERTIFICATE_REVOKED"},
 		{Err: ses.ErrSpec, Code: codes.InvalidArgument, Reason: "SEAL_REQUEST_INVALID"},
@@ -272,6 +308,9 @@ func (s Signing) validate(fault func(bad bool, format string, args ...any)) {
 	apart := s.Address != ""
 	fault(apart && (s.Certificate == "" || s.Roots == ""), "signing: an address needs certificate and roots")
 	fault(!apart && s.Certificate+s.Roots != "", "signing: certificate and roots are for an address")
+	if _, err := objectIdentifier(s.TimestampPolicy); err != nil {
+		fault(true, "%v", err)
+	}
 	fault(s.Operator.Name == "", "signing.operator.name: say who runs the hub; it goes into certificates")
 	for i, g := range s.Grants {
 		if err := g.Validate(); err != nil {

@@ -87,7 +87,7 @@ type GetIndexRequest struct {
 	Until string `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
 	// Unspecified means by department.
 	GroupBy IndexGroup `protobuf:"varint,3,opt,name=group_by,json=groupBy,proto3,enum=analytics.v1.IndexGroup" json:"group_by,omitempty"`
-	// Only this department, if set.
+	// Only this department, if set; it must be registered.
 	Department    string `protobuf:"bytes,4,opt,name=department,proto3" json:"department,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -535,17 +535,17 @@ var File_analytics_v1_analytics_proto protoreflect.FileDescriptor
 
 const file_analytics_v1_analytics_proto_rawDesc = "" +
 	"\n" +
-	"\x1canalytics/v1/analytics.proto\x12\fanalytics.v1\x1a\x1cgoogle/api/annotations.proto\"\x90\x01\n" +
+	"\x1canalytics/v1/analytics.proto\x12\fanalytics.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x90\x01\n" +
 	"\x0fGetIndexRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x14\n" +
 	"\x05until\x18\x02 \x01(\tR\x05until\x123\n" +
 	"\bgroup_by\x18\x03 \x01(\x0e2\x18.analytics.v1.IndexGroupR\agroupBy\x12\x1e\n" +
 	"\n" +
 	"department\x18\x04 \x01(\tR\n" +
-	"department\"l\n" +
+	"department\"q\n" +
 	"\x10GetIndexResponse\x12*\n" +
-	"\x04rows\x18\x01 \x03(\v2\x16.analytics.v1.IndexRowR\x04rows\x12,\n" +
-	"\x05total\x18\x02 \x01(\v2\x16.analytics.v1.IndexRowR\x05total\"\xd1\x03\n" +
+	"\x04rows\x18\x01 \x03(\v2\x16.analytics.v1.IndexRowR\x04rows\x121\n" +
+	"\x05total\x18\x02 \x01(\v2\x16.analytics.v1.IndexRowB\x03\xe0A\x02R\x05total\"\xd1\x03\n" +
 	"\bIndexRow\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x1a\n" +
 	"\baccepted\x18\x02 \x01(\x03R\baccepted\x12\x18\n" +

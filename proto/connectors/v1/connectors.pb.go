@@ -1481,7 +1481,7 @@ func (x *ProveSourceResponse) GetId() string {
 
 type ListProofsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Of one source; empty for all.
+	// Of one source; empty for all. The differing keys of other departments' proofs are left out.
 	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
 	// 1 to 500; default 20.
 	PageSize      int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -1818,7 +1818,8 @@ func (x *Difference) GetIs() string {
 
 type ListRejectedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Each narrows the list if it is not empty.
+	// Each narrows the list if it is not empty. A department's own system must name a resource of its department. A
+	// resource, source or rule that does not exist is an error.
 	Resource string `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
 	Source   string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	Rule     string `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
@@ -1962,8 +1963,10 @@ type RejectedRow struct {
 	Raw  []byte                 `protobuf:"bytes,8,opt,name=raw,proto3" json:"raw,omitempty"`
 	Time *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=time,proto3" json:"time,omitempty"`
 	// When it was mended, and by whom; absent if it was not.
-	MendTime      *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=mend_time,json=mendTime,proto3" json:"mend_time,omitempty"`
-	MendedBy      string                 `protobuf:"bytes,11,opt,name=mended_by,json=mendedBy,proto3" json:"mended_by,omitempty"`
+	MendTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=mend_time,json=mendTime,proto3" json:"mend_time,omitempty"`
+	MendedBy string                 `protobuf:"bytes,11,opt,name=mended_by,json=mendedBy,proto3" json:"mended_by,omitempty"`
+	// The same bytes as text, in the charset of the source: at most 4,096 characters, then "…". Empty if they are no text.
+	RawText       string `protobuf:"bytes,12,opt,name=raw_text,json=rawText,proto3" json:"raw_text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2071,6 +2074,13 @@ func (x *RejectedRow) GetMendTime() *timestamppb.Timestamp {
 func (x *RejectedRow) GetMendedBy() string {
 	if x != nil {
 		return x.MendedBy
+	}
+	return ""
+}
+
+func (x *RejectedRow) GetRawText() string {
+	if x != nil {
+		return x.RawText
 	}
 	return ""
 }
@@ -2202,7 +2212,7 @@ var File_connectors_v1_connectors_proto protoreflect.FileDescriptor
 
 const file_connectors_v1_connectors_proto_rawDesc = "" +
 	"\n" +
-	"\x1econnectors/v1/connectors.proto\x12\rconnectors.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n" +
+	"\x1econnectors/v1/connectors.proto\x12\rconnectors.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n" +
 	"\x12ListSourcesRequest\"F\n" +
 	"\x13ListSourcesResponse\x12/\n" +
 	"\asources\x18\x01 \x03(\v2\x15.connectors.v1.SourceR\asources\"\x8d\x06\n" +
@@ -2229,10 +2239,10 @@ const file_connectors_v1_connectors_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a;\n" +
 	"\rFindingsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"2\n" +
-	"\x10PutSourceRequest\x12\x1e\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"7\n" +
+	"\x10PutSourceRequest\x12#\n" +
 	"\n" +
-	"definition\x18\x01 \x01(\tR\n" +
+	"definition\x18\x01 \x01(\tB\x03\xe0A\x02R\n" +
 	"definition\"'\n" +
 	"\x11PutSourceResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"*\n" +
@@ -2244,9 +2254,9 @@ const file_connectors_v1_connectors_proto_rawDesc = "" +
 	"definition\")\n" +
 	"\x13DeleteSourceRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x16\n" +
-	"\x14DeleteSourceResponse\"7\n" +
-	"\x13CheckSourcesRequest\x12 \n" +
-	"\vdefinitions\x18\x01 \x01(\tR\vdefinitions\"N\n" +
+	"\x14DeleteSourceResponse\"<\n" +
+	"\x13CheckSourcesRequest\x12%\n" +
+	"\vdefinitions\x18\x01 \x01(\tB\x03\xe0A\x02R\vdefinitions\"N\n" +
 	"\x14CheckSourcesResponse\x126\n" +
 	"\asources\x18\x01 \x03(\v2\x1c.connectors.v1.CheckedSourceR\asources\"\x85\x01\n" +
 	"\rCheckedSource\x12\x12\n" +
@@ -2329,7 +2339,7 @@ const file_connectors_v1_connectors_proto_rawDesc = "" +
 	"page_token\x18\x05 \x01(\tR\tpageToken\"n\n" +
 	"\x14ListRejectedResponse\x12.\n" +
 	"\x04rows\x18\x01 \x03(\v2\x1a.connectors.v1.RejectedRowR\x04rows\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc3\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xde\x02\n" +
 	"\vRejectedRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bresource\x18\x02 \x01(\tR\bresource\x12\x16\n" +
@@ -2342,7 +2352,8 @@ const file_connectors_v1_connectors_proto_rawDesc = "" +
 	"\x04time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x127\n" +
 	"\tmend_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bmendTime\x12\x1b\n" +
-	"\tmended_by\x18\v \x01(\tR\bmendedBy\"\xac\x01\n" +
+	"\tmended_by\x18\v \x01(\tR\bmendedBy\x12\x19\n" +
+	"\braw_text\x18\f \x01(\tR\arawText\"\xac\x01\n" +
 	"\x13MendRejectedRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12I\n" +
 	"\acolumns\x18\x02 \x03(\v2/.connectors.v1.MendRejectedRequest.ColumnsEntryR\acolumns\x1a:\n" +

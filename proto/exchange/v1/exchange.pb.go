@@ -1209,7 +1209,7 @@ type ListMattersRequest struct {
 	// At most this many; 0 means 100, the ceiling is 1,000.
 	PageSize  int32  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Only matters of this department, if set.
+	// Only matters of this department, if set; it must be registered.
 	Department    string `protobuf:"bytes,3,opt,name=department,proto3" json:"department,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2028,20 +2028,20 @@ var File_exchange_v1_exchange_proto protoreflect.FileDescriptor
 
 const file_exchange_v1_exchange_proto_rawDesc = "" +
 	"\n" +
-	"\x1aexchange/v1/exchange.proto\x12\vexchange.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv3/options/annotations.proto\"b\n" +
+	"\x1aexchange/v1/exchange.proto\x12\vexchange.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv3/options/annotations.proto\"q\n" +
 	"\n" +
 	"Department\x12\x12\n" +
-	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
-	"\x04uscc\x18\x02 \x01(\tR\x04uscc\x12\x14\n" +
-	"\x05title\x18\x03 \x01(\tR\x05title\x12\x16\n" +
-	"\x06region\x18\x04 \x01(\tR\x06region\"O\n" +
-	"\x14PutDepartmentRequest\x127\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x17\n" +
+	"\x04uscc\x18\x02 \x01(\tB\x03\xe0A\x02R\x04uscc\x12\x19\n" +
+	"\x05title\x18\x03 \x01(\tB\x03\xe0A\x02R\x05title\x12\x1b\n" +
+	"\x06region\x18\x04 \x01(\tB\x03\xe0A\x02R\x06region\"T\n" +
+	"\x14PutDepartmentRequest\x12<\n" +
 	"\n" +
-	"department\x18\x01 \x01(\v2\x17.exchange.v1.DepartmentR\n" +
-	"department\"P\n" +
-	"\x15PutDepartmentResponse\x127\n" +
+	"department\x18\x01 \x01(\v2\x17.exchange.v1.DepartmentB\x03\xe0A\x02R\n" +
+	"department\"U\n" +
+	"\x15PutDepartmentResponse\x12<\n" +
 	"\n" +
-	"department\x18\x01 \x01(\v2\x17.exchange.v1.DepartmentR\n" +
+	"department\x18\x01 \x01(\v2\x17.exchange.v1.DepartmentB\x03\xe0A\x02R\n" +
 	"department\"T\n" +
 	"\x16ListDepartmentsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
@@ -2049,47 +2049,47 @@ const file_exchange_v1_exchange_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"|\n" +
 	"\x17ListDepartmentsResponse\x129\n" +
 	"\vdepartments\x18\x01 \x03(\v2\x17.exchange.v1.DepartmentR\vdepartments\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe2\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf1\x01\n" +
 	"\bResource\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05title\x18\x02 \x01(\tR\x05title\x12+\n" +
-	"\x04kind\x18\x03 \x01(\x0e2\x17.exchange.v1.RecordKindR\x04kind\x125\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x120\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x17.exchange.v1.RecordKindB\x03\xe0A\x02R\x04kind\x12:\n" +
 	"\n" +
-	"share_type\x18\x04 \x01(\x0e2\x16.exchange.v1.ShareTypeR\tshareType\x12\x16\n" +
-	"\x06schema\x18\x05 \x01(\fR\x06schema\x120\n" +
-	"\x14agreed_delay_seconds\x18\x06 \x01(\x03R\x12agreedDelaySeconds\"G\n" +
-	"\x12PutResourceRequest\x121\n" +
-	"\bresource\x18\x01 \x01(\v2\x15.exchange.v1.ResourceR\bresource\"H\n" +
-	"\x13PutResourceResponse\x121\n" +
-	"\bresource\x18\x01 \x01(\v2\x15.exchange.v1.ResourceR\bresource\"(\n" +
+	"share_type\x18\x04 \x01(\x0e2\x16.exchange.v1.ShareTypeB\x03\xe0A\x02R\tshareType\x12\x1b\n" +
+	"\x06schema\x18\x05 \x01(\fB\x03\xe0A\x02R\x06schema\x120\n" +
+	"\x14agreed_delay_seconds\x18\x06 \x01(\x03R\x12agreedDelaySeconds\"L\n" +
+	"\x12PutResourceRequest\x126\n" +
+	"\bresource\x18\x01 \x01(\v2\x15.exchange.v1.ResourceB\x03\xe0A\x02R\bresource\"M\n" +
+	"\x13PutResourceResponse\x126\n" +
+	"\bresource\x18\x01 \x01(\v2\x15.exchange.v1.ResourceB\x03\xe0A\x02R\bresource\"(\n" +
 	"\x12GetResourceRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"H\n" +
-	"\x13GetResourceResponse\x121\n" +
-	"\bresource\x18\x01 \x01(\v2\x15.exchange.v1.ResourceR\bresource\"R\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"M\n" +
+	"\x13GetResourceResponse\x126\n" +
+	"\bresource\x18\x01 \x01(\v2\x15.exchange.v1.ResourceB\x03\xe0A\x02R\bresource\"R\n" +
 	"\x14ListResourcesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"t\n" +
 	"\x15ListResourcesResponse\x123\n" +
 	"\tresources\x18\x01 \x03(\v2\x15.exchange.v1.ResourceR\tresources\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x80\x02\n" +
-	"\x06Matter\x12\x12\n" +
-	"\x04code\x18\x01 \x01(\tR\x04code\x12\x14\n" +
-	"\x05title\x18\x02 \x01(\tR\x05title\x12\x1e\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x94\x02\n" +
+	"\x06Matter\x12\x17\n" +
+	"\x04code\x18\x01 \x01(\tB\x03\xe0A\x02R\x04code\x12\x19\n" +
+	"\x05title\x18\x02 \x01(\tB\x03\xe0A\x02R\x05title\x12#\n" +
 	"\n" +
-	"department\x18\x03 \x01(\tR\n" +
-	"department\x12+\n" +
-	"\x04type\x18\x04 \x01(\x0e2\x17.exchange.v1.MatterTypeR\x04type\x12#\n" +
+	"department\x18\x03 \x01(\tB\x03\xe0A\x02R\n" +
+	"department\x120\n" +
+	"\x04type\x18\x04 \x01(\x0e2\x17.exchange.v1.MatterTypeB\x03\xe0A\x02R\x04type\x12#\n" +
 	"\rpromised_days\x18\x05 \x01(\x05R\fpromisedDays\x12%\n" +
 	"\x0estatutory_days\x18\x06 \x01(\x05R\rstatutoryDays\x123\n" +
-	"\tmaterials\x18\a \x03(\v2\x15.exchange.v1.MaterialR\tmaterials\"s\n" +
-	"\bMaterial\x12\x12\n" +
-	"\x04code\x18\x01 \x01(\tR\x04code\x12\x14\n" +
+	"\tmaterials\x18\a \x03(\v2\x15.exchange.v1.MaterialR\tmaterials\"x\n" +
+	"\bMaterial\x12\x17\n" +
+	"\x04code\x18\x01 \x01(\tB\x03\xe0A\x02R\x04code\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12!\n" +
 	"\flicense_type\x18\x03 \x01(\tR\vlicenseType\x12\x1a\n" +
-	"\bresource\x18\x04 \x01(\tR\bresource\"G\n" +
-	"\x16BatchPutMattersRequest\x12-\n" +
-	"\amatters\x18\x01 \x03(\v2\x13.exchange.v1.MatterR\amatters\"1\n" +
+	"\bresource\x18\x04 \x01(\tR\bresource\"L\n" +
+	"\x16BatchPutMattersRequest\x122\n" +
+	"\amatters\x18\x01 \x03(\v2\x13.exchange.v1.MatterB\x03\xe0A\x02R\amatters\"1\n" +
 	"\x17BatchPutMattersResponse\x12\x16\n" +
 	"\x06stored\x18\x01 \x01(\x05R\x06stored\"p\n" +
 	"\x12ListMattersRequest\x12\x1b\n" +
@@ -2101,17 +2101,17 @@ const file_exchange_v1_exchange_proto_rawDesc = "" +
 	"department\"l\n" +
 	"\x13ListMattersResponse\x12-\n" +
 	"\amatters\x18\x01 \x03(\v2\x13.exchange.v1.MatterR\amatters\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe6\x01\n" +
-	"\x06Record\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x124\n" +
-	"\toperation\x18\x02 \x01(\x0e2\x16.exchange.v1.OperationR\toperation\x129\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf0\x01\n" +
+	"\x06Record\x12\x15\n" +
+	"\x03key\x18\x01 \x01(\tB\x03\xe0A\x02R\x03key\x124\n" +
+	"\toperation\x18\x02 \x01(\x0e2\x16.exchange.v1.OperationR\toperation\x12>\n" +
 	"\n" +
-	"event_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\teventTime\x12?\n" +
+	"event_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x02R\teventTime\x12?\n" +
 	"\rrecorded_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\frecordedTime\x12\x18\n" +
-	"\apayload\x18\x05 \x01(\fR\apayload\"_\n" +
+	"\apayload\x18\x05 \x01(\fR\apayload\"d\n" +
 	"\x12PushRecordsRequest\x12\x1a\n" +
-	"\bresource\x18\x01 \x01(\tR\bresource\x12-\n" +
-	"\arecords\x18\x02 \x03(\v2\x13.exchange.v1.RecordR\arecords\"\x80\x01\n" +
+	"\bresource\x18\x01 \x01(\tR\bresource\x122\n" +
+	"\arecords\x18\x02 \x03(\v2\x13.exchange.v1.RecordB\x03\xe0A\x02R\arecords\"\x80\x01\n" +
 	"\x13PushRecordsResponse\x121\n" +
 	"\aresults\x18\x01 \x03(\v2\x17.exchange.v1.PushResultR\aresults\x12\x1a\n" +
 	"\baccepted\x18\x02 \x01(\x05R\baccepted\x12\x1a\n" +
@@ -2124,22 +2124,22 @@ const file_exchange_v1_exchange_proto_rawDesc = "" +
 	"\tRejection\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\"B\n" +
-	"\aPurpose\x12\x16\n" +
-	"\x06matter\x18\x01 \x01(\tR\x06matter\x12\x1f\n" +
-	"\vcase_number\x18\x02 \x01(\tR\n" +
-	"caseNumber\"\x91\x01\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"L\n" +
+	"\aPurpose\x12\x1b\n" +
+	"\x06matter\x18\x01 \x01(\tB\x03\xe0A\x02R\x06matter\x12$\n" +
+	"\vcase_number\x18\x02 \x01(\tB\x03\xe0A\x02R\n" +
+	"caseNumber\"\x9b\x01\n" +
 	"\x14LookupRecordsRequest\x12\x1a\n" +
-	"\bresource\x18\x01 \x01(\tR\bresource\x12\x12\n" +
-	"\x04keys\x18\x02 \x03(\tR\x04keys\x12.\n" +
-	"\apurpose\x18\x03 \x01(\v2\x14.exchange.v1.PurposeR\apurpose\x12\x19\n" +
+	"\bresource\x18\x01 \x01(\tR\bresource\x12\x17\n" +
+	"\x04keys\x18\x02 \x03(\tB\x03\xe0A\x02R\x04keys\x123\n" +
+	"\apurpose\x18\x03 \x01(\v2\x14.exchange.v1.PurposeB\x03\xe0A\x02R\apurpose\x12\x19\n" +
 	"\bwait_for\x18\x04 \x03(\tR\awaitFor\"F\n" +
 	"\x15LookupRecordsResponse\x12-\n" +
-	"\arecords\x18\x01 \x03(\v2\x13.exchange.v1.RecordR\arecords\"r\n" +
-	"\x17ResolveMaterialsRequest\x12\x1c\n" +
-	"\tapplicant\x18\x01 \x01(\tR\tapplicant\x12\x18\n" +
-	"\amatters\x18\x02 \x03(\tR\amatters\x12\x1f\n" +
-	"\vcase_number\x18\x03 \x01(\tR\n" +
+	"\arecords\x18\x01 \x03(\v2\x13.exchange.v1.RecordR\arecords\"\x81\x01\n" +
+	"\x17ResolveMaterialsRequest\x12!\n" +
+	"\tapplicant\x18\x01 \x01(\tB\x03\xe0A\x02R\tapplicant\x12\x1d\n" +
+	"\amatters\x18\x02 \x03(\tB\x03\xe0A\x02R\amatters\x12$\n" +
+	"\vcase_number\x18\x03 \x01(\tB\x03\xe0A\x02R\n" +
 	"caseNumber\"\xb0\x01\n" +
 	"\x10ResolvedMaterial\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x14\n" +
@@ -2193,9 +2193,9 @@ const file_exchange_v1_exchange_proto_rawDesc = "" +
 	"\vPushRecords\x12\x1f.exchange.v1.PushRecordsRequest\x1a .exchange.v1.PushRecordsResponse\"0\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/resources/{resource}/records:push\x12\x8a\x01\n" +
 	"\rLookupRecords\x12!.exchange.v1.LookupRecordsRequest\x1a\".exchange.v1.LookupRecordsResponse\"2\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/resources/{resource}/records:lookup2\x96\x01\n" +
 	"\x10MaterialsService\x12\x81\x01\n" +
-	"\x10ResolveMaterials\x12$.exchange.v1.ResolveMaterialsRequest\x1a%.exchange.v1.ResolveMaterialsResponse\" \x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/materials:resolveB\xf0\x02\xfaP\xaf\x02\n" +
-	"\x86\x02\n" +
-	"\tOnewindow\x1a\xf4\x01Data-sharing exchange and e-licence hub for government service halls. Every call but health, keys and status lists needs a bearer token. Errors are application/problem+json (RFC 9457) with a reason and a request id; unknown fields are rejected.:\x02v12\x16\n" +
+	"\x10ResolveMaterials\x12$.exchange.v1.ResolveMaterialsRequest\x1a%.exchange.v1.ResolveMaterialsResponse\" \x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/materials:resolveB\xb0\x03\xfaP\xef\x02\n" +
+	"\xc6\x02\n" +
+	"\tOnewindow\x1a\xb4\x02Data-sharing exchange and e-licence hub for government service halls. Every call but health and the public documents (keys, certificates, revocation and status lists, timestamps) needs a bearer token. Errors are application/problem+json (RFC 9457) with a reason and a request id; unknown fields are rejected.:\x02v12\x16\n" +
 	"\x14\n" +
 	"\x06bearer\x12\n" +
 	"\b\x02*\x06bearer:\f\n" +

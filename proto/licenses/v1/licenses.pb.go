@@ -666,13 +666,14 @@ type IssueLicenseRequest struct {
 	// Licence type code.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// Code of the issuing department (its USCC goes into the number).
-	Department string                 `protobuf:"bytes,3,opt,name=department,proto3" json:"department,omitempty"`
-	Holder     string                 `protobuf:"bytes,4,opt,name=holder,proto3" json:"holder,omitempty"`
-	HolderName string                 `protobuf:"bytes,5,opt,name=holder_name,json=holderName,proto3" json:"holder_name,omitempty"`
-	ValidFrom  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=valid_from,json=validFrom,proto3" json:"valid_from,omitempty"`
+	Department string `protobuf:"bytes,3,opt,name=department,proto3" json:"department,omitempty"`
+	Holder     string `protobuf:"bytes,4,opt,name=holder,proto3" json:"holder,omitempty"`
+	HolderName string `protobuf:"bytes,5,opt,name=holder_name,json=holderName,proto3" json:"holder_name,omitempty"`
+	// Unset means now.
+	ValidFrom *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=valid_from,json=validFrom,proto3" json:"valid_from,omitempty"`
 	// Unset means unlimited (长期).
 	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
-	// Face of the licence: a JSON object of claims. On REST the object itself.
+	// Face of the licence: a JSON object of claims. On REST the object itself. Unset, or null, means none.
 	Claims        []byte `protobuf:"bytes,8,opt,name=claims,proto3" json:"claims,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1052,8 +1053,13 @@ type ListLicensesRequest struct {
 	// At most this many; 0 means 50, the ceiling is 500.
 	PageSize  int32  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Only licences of this holder, if set.
-	Holder        string `protobuf:"bytes,3,opt,name=holder,proto3" json:"holder,omitempty"`
+	// Only licences of this holder, if set: a citizen number or USCC.
+	Holder string `protobuf:"bytes,3,opt,name=holder,proto3" json:"holder,omitempty"`
+	// Only licences of this department, by its code, if set. A department's own system sees its own licences; to name
+	// another department is an error.
+	Department string `protobuf:"bytes,4,opt,name=department,proto3" json:"department,omitempty"`
+	// Only licences of this type, if set.
+	Type          string `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1105,6 +1111,20 @@ func (x *ListLicensesRequest) GetPageToken() string {
 func (x *ListLicensesRequest) GetHolder() string {
 	if x != nil {
 		return x.Holder
+	}
+	return ""
+}
+
+func (x *ListLicensesRequest) GetDepartment() string {
+	if x != nil {
+		return x.Department
+	}
+	return ""
+}
+
+func (x *ListLicensesRequest) GetType() string {
+	if x != nil {
+		return x.Type
 	}
 	return ""
 }
@@ -1759,26 +1779,26 @@ var File_licenses_v1_licenses_proto protoreflect.FileDescriptor
 
 const file_licenses_v1_licenses_proto_rawDesc = "" +
 	"\n" +
-	"\x1alicenses/v1/licenses.proto\x12\vlicenses.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18signing/v1/signing.proto\"\x92\x01\n" +
+	"\x1alicenses/v1/licenses.proto\x12\vlicenses.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18signing/v1/signing.proto\"\x97\x01\n" +
 	"\vLicenseType\x12\x12\n" +
-	"\x04code\x18\x01 \x01(\tR\x04code\x12\x14\n" +
-	"\x05title\x18\x02 \x01(\tR\x05title\x12-\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x19\n" +
+	"\x05title\x18\x02 \x01(\tB\x03\xe0A\x02R\x05title\x12-\n" +
 	"\x12disclosable_claims\x18\x03 \x03(\tR\x11disclosableClaims\x12*\n" +
-	"\x04face\x18\x04 \x03(\v2\x16.licenses.v1.FaceFieldR\x04face\"7\n" +
-	"\tFaceField\x12\x14\n" +
-	"\x05claim\x18\x01 \x01(\tR\x05claim\x12\x14\n" +
-	"\x05label\x18\x02 \x01(\tR\x05label\"T\n" +
-	"\x15PutLicenseTypeRequest\x12;\n" +
-	"\flicense_type\x18\x01 \x01(\v2\x18.licenses.v1.LicenseTypeR\vlicenseType\"U\n" +
-	"\x16PutLicenseTypeResponse\x12;\n" +
-	"\flicense_type\x18\x01 \x01(\v2\x18.licenses.v1.LicenseTypeR\vlicenseType\"U\n" +
+	"\x04face\x18\x04 \x03(\v2\x16.licenses.v1.FaceFieldR\x04face\"A\n" +
+	"\tFaceField\x12\x19\n" +
+	"\x05claim\x18\x01 \x01(\tB\x03\xe0A\x02R\x05claim\x12\x19\n" +
+	"\x05label\x18\x02 \x01(\tB\x03\xe0A\x02R\x05label\"Y\n" +
+	"\x15PutLicenseTypeRequest\x12@\n" +
+	"\flicense_type\x18\x01 \x01(\v2\x18.licenses.v1.LicenseTypeB\x03\xe0A\x02R\vlicenseType\"Z\n" +
+	"\x16PutLicenseTypeResponse\x12@\n" +
+	"\flicense_type\x18\x01 \x01(\v2\x18.licenses.v1.LicenseTypeB\x03\xe0A\x02R\vlicenseType\"U\n" +
 	"\x17ListLicenseTypesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"\x81\x01\n" +
 	"\x18ListLicenseTypesResponse\x12=\n" +
 	"\rlicense_types\x18\x01 \x03(\v2\x18.licenses.v1.LicenseTypeR\flicenseTypes\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa8\x03\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb2\x03\n" +
 	"\aLicense\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
@@ -1786,77 +1806,81 @@ const file_licenses_v1_licenses_proto_rawDesc = "" +
 	"\x06holder\x18\x04 \x01(\tR\x06holder\x12\x1f\n" +
 	"\vholder_name\x18\x05 \x01(\tR\n" +
 	"holderName\x122\n" +
-	"\x06status\x18\x06 \x01(\x0e2\x1a.licenses.v1.LicenseStatusR\x06status\x129\n" +
+	"\x06status\x18\x06 \x01(\x0e2\x1a.licenses.v1.LicenseStatusR\x06status\x12>\n" +
 	"\n" +
-	"issue_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tissueTime\x129\n" +
+	"issue_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x02R\tissueTime\x12>\n" +
 	"\n" +
-	"valid_from\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tvalidFrom\x12;\n" +
+	"valid_from\x18\b \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x02R\tvalidFrom\x12;\n" +
 	"\vvalid_until\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"validUntil\x12\x14\n" +
 	"\x05token\x18\n" +
 	" \x01(\tR\x05token\x12#\n" +
-	"\rstatus_reason\x18\v \x01(\tR\fstatusReason\"\xb1\x02\n" +
-	"\x13IssueLicenseRequest\x12\x1d\n" +
+	"\rstatus_reason\x18\v \x01(\tR\fstatusReason\"\xca\x02\n" +
+	"\x13IssueLicenseRequest\x12\"\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +
-	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1e\n" +
+	"request_id\x18\x01 \x01(\tB\x03\xe0A\x02R\trequestId\x12\x17\n" +
+	"\x04type\x18\x02 \x01(\tB\x03\xe0A\x02R\x04type\x12#\n" +
 	"\n" +
-	"department\x18\x03 \x01(\tR\n" +
-	"department\x12\x16\n" +
-	"\x06holder\x18\x04 \x01(\tR\x06holder\x12\x1f\n" +
-	"\vholder_name\x18\x05 \x01(\tR\n" +
+	"department\x18\x03 \x01(\tB\x03\xe0A\x02R\n" +
+	"department\x12\x1b\n" +
+	"\x06holder\x18\x04 \x01(\tB\x03\xe0A\x02R\x06holder\x12$\n" +
+	"\vholder_name\x18\x05 \x01(\tB\x03\xe0A\x02R\n" +
 	"holderName\x129\n" +
 	"\n" +
 	"valid_from\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tvalidFrom\x12;\n" +
 	"\vvalid_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"validUntil\x12\x16\n" +
-	"\x06claims\x18\b \x01(\fR\x06claims\"F\n" +
-	"\x14IssueLicenseResponse\x12.\n" +
-	"\alicense\x18\x01 \x01(\v2\x14.licenses.v1.LicenseR\alicense\"Y\n" +
-	"\x19BatchIssueLicensesRequest\x12<\n" +
-	"\brequests\x18\x01 \x03(\v2 .licenses.v1.IssueLicenseRequestR\brequests\"N\n" +
+	"\x06claims\x18\b \x01(\fR\x06claims\"K\n" +
+	"\x14IssueLicenseResponse\x123\n" +
+	"\alicense\x18\x01 \x01(\v2\x14.licenses.v1.LicenseB\x03\xe0A\x02R\alicense\"^\n" +
+	"\x19BatchIssueLicensesRequest\x12A\n" +
+	"\brequests\x18\x01 \x03(\v2 .licenses.v1.IssueLicenseRequestB\x03\xe0A\x02R\brequests\"N\n" +
 	"\x1aBatchIssueLicensesResponse\x120\n" +
 	"\blicenses\x18\x01 \x03(\v2\x14.licenses.v1.LicenseR\blicenses\"+\n" +
 	"\x11GetLicenseRequest\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\tR\x06number\"D\n" +
-	"\x12GetLicenseResponse\x12.\n" +
-	"\alicense\x18\x01 \x01(\v2\x14.licenses.v1.LicenseR\alicense\"\x81\x01\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\"I\n" +
+	"\x12GetLicenseResponse\x123\n" +
+	"\alicense\x18\x01 \x01(\v2\x14.licenses.v1.LicenseB\x03\xe0A\x02R\alicense\"\x81\x01\n" +
 	"\x15GetLicensePageRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12/\n" +
 	"\x06format\x18\x02 \x01(\x0e2\x17.licenses.v1.PageFormatR\x06format\x12\x1f\n" +
 	"\vcopy_reason\x18\x03 \x01(\tR\n" +
-	"copyReason\"i\n" +
+	"copyReason\"\x9d\x01\n" +
 	"\x13ListLicensesRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x16\n" +
-	"\x06holder\x18\x03 \x01(\tR\x06holder\"\xbe\x01\n" +
+	"\x06holder\x18\x03 \x01(\tR\x06holder\x12\x1e\n" +
+	"\n" +
+	"department\x18\x04 \x01(\tR\n" +
+	"department\x12\x12\n" +
+	"\x04type\x18\x05 \x01(\tR\x04type\"\xbe\x01\n" +
 	"\x14ListLicensesResponse\x120\n" +
 	"\blicenses\x18\x01 \x03(\v2\x14.licenses.v1.LicenseR\blicenses\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x14\n" +
 	"\x05valid\x18\x03 \x01(\x03R\x05valid\x12\x1c\n" +
 	"\tsuspended\x18\x04 \x01(\x03R\tsuspended\x12\x18\n" +
-	"\arevoked\x18\x05 \x01(\x03R\arevoked\"G\n" +
+	"\arevoked\x18\x05 \x01(\x03R\arevoked\"L\n" +
 	"\x15SuspendLicenseRequest\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"H\n" +
-	"\x16SuspendLicenseResponse\x12.\n" +
-	"\alicense\x18\x01 \x01(\v2\x14.licenses.v1.LicenseR\alicense\"F\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12\x1b\n" +
+	"\x06reason\x18\x02 \x01(\tB\x03\xe0A\x02R\x06reason\"M\n" +
+	"\x16SuspendLicenseResponse\x123\n" +
+	"\alicense\x18\x01 \x01(\v2\x14.licenses.v1.LicenseB\x03\xe0A\x02R\alicense\"K\n" +
 	"\x14ResumeLicenseRequest\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"G\n" +
-	"\x15ResumeLicenseResponse\x12.\n" +
-	"\alicense\x18\x01 \x01(\v2\x14.licenses.v1.LicenseR\alicense\"F\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12\x1b\n" +
+	"\x06reason\x18\x02 \x01(\tB\x03\xe0A\x02R\x06reason\"L\n" +
+	"\x15ResumeLicenseResponse\x123\n" +
+	"\alicense\x18\x01 \x01(\v2\x14.licenses.v1.LicenseB\x03\xe0A\x02R\alicense\"K\n" +
 	"\x14RevokeLicenseRequest\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"G\n" +
-	"\x15RevokeLicenseResponse\x12.\n" +
-	"\alicense\x18\x01 \x01(\v2\x14.licenses.v1.LicenseR\alicense\"i\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12\x1b\n" +
+	"\x06reason\x18\x02 \x01(\tB\x03\xe0A\x02R\x06reason\"L\n" +
+	"\x15RevokeLicenseResponse\x123\n" +
+	"\alicense\x18\x01 \x01(\v2\x14.licenses.v1.LicenseB\x03\xe0A\x02R\alicense\"i\n" +
 	"\x14VerifyLicenseRequest\x12\x16\n" +
 	"\x05token\x18\x01 \x01(\tH\x00R\x05token\x12\x18\n" +
 	"\x06number\x18\x02 \x01(\tH\x00R\x06number\x12\x14\n" +
 	"\x04file\x18\x03 \x01(\fH\x00R\x04fileB\t\n" +
-	"\asubject\"\xaa\x03\n" +
+	"\asubject\"\xaf\x03\n" +
 	"\x15VerifyLicenseResponse\x12.\n" +
 	"\averdict\x18\x01 \x01(\x0e2\x14.licenses.v1.VerdictR\averdict\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x16\n" +
@@ -1866,8 +1890,8 @@ const file_licenses_v1_licenses_proto_rawDesc = "" +
 	"\vholder_name\x18\x06 \x01(\tR\n" +
 	"holderName\x12;\n" +
 	"\vvalid_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"validUntil\x12<\n" +
-	"\fstatus_as_of\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"validUntil\x12A\n" +
+	"\fstatus_as_of\x18\b \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x02R\n" +
 	"statusAsOf\x12\x16\n" +
 	"\x06claims\x18\t \x01(\fR\x06claims\x129\n" +
 	"\n" +

@@ -2882,19 +2882,19 @@ var File_signing_v1_signing_proto protoreflect.FileDescriptor
 const file_signing_v1_signing_proto_rawDesc = "" +
 	"\n" +
 	"\x18signing/v1/signing.proto\x12\n" +
-	"signing.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
+	"signing.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
 	"\x10GetKeySetRequest\"\x1a\n" +
 	"\x18GetIssuerMetadataRequest\"\x11\n" +
 	"\x0fGetTrustRequest\"8\n" +
 	"\x18GetRevocationListRequest\x12\x1c\n" +
-	"\tauthority\x18\x01 \x01(\tR\tauthority\"\xa0\x04\n" +
+	"\tauthority\x18\x01 \x01(\tR\tauthority\"\xa5\x04\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04line\x18\x02 \x01(\tR\x04line\x12\x1c\n" +
 	"\talgorithm\x18\x03 \x01(\tR\talgorithm\x12\x14\n" +
 	"\x05token\x18\x04 \x01(\tR\x05token\x12*\n" +
-	"\x05state\x18\x05 \x01(\x0e2\x14.signing.v1.KeyStateR\x05state\x12;\n" +
-	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"\x05state\x18\x05 \x01(\x0e2\x14.signing.v1.KeyStateR\x05state\x12@\n" +
+	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x02R\n" +
 	"createTime\x12=\n" +
 	"\fpublish_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vpublishTime\x12?\n" +
 	"\ractivate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\factivateTime\x12;\n" +
@@ -2906,55 +2906,55 @@ const file_signing_v1_signing_proto_rawDesc = "" +
 	"\fcertificates\x18\f \x01(\tR\fcertificates\"\x11\n" +
 	"\x0fListKeysRequest\"7\n" +
 	"\x10ListKeysResponse\x12#\n" +
-	"\x04keys\x18\x01 \x03(\v2\x0f.signing.v1.KeyR\x04keys\"Z\n" +
-	"\x10CreateKeyRequest\x12\x12\n" +
-	"\x04line\x18\x01 \x01(\tR\x04line\x12\x1c\n" +
-	"\talgorithm\x18\x02 \x01(\tR\talgorithm\x12\x14\n" +
-	"\x05token\x18\x03 \x01(\tR\x05token\"6\n" +
-	"\x11CreateKeyResponse\x12!\n" +
-	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyR\x03key\"*\n" +
+	"\x04keys\x18\x01 \x03(\v2\x0f.signing.v1.KeyR\x04keys\"d\n" +
+	"\x10CreateKeyRequest\x12\x17\n" +
+	"\x04line\x18\x01 \x01(\tB\x03\xe0A\x02R\x04line\x12!\n" +
+	"\talgorithm\x18\x02 \x01(\tB\x03\xe0A\x02R\talgorithm\x12\x14\n" +
+	"\x05token\x18\x03 \x01(\tR\x05token\";\n" +
+	"\x11CreateKeyResponse\x12&\n" +
+	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyB\x03\xe0A\x02R\x03key\"*\n" +
 	"\x11PublishKeyRequest\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"7\n" +
-	"\x12PublishKeyResponse\x12!\n" +
-	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyR\x03key\"+\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"<\n" +
+	"\x12PublishKeyResponse\x12&\n" +
+	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyB\x03\xe0A\x02R\x03key\"+\n" +
 	"\x12ActivateKeyRequest\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"8\n" +
-	"\x13ActivateKeyResponse\x12!\n" +
-	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyR\x03key\"5\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"=\n" +
+	"\x13ActivateKeyResponse\x12&\n" +
+	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyB\x03\xe0A\x02R\x03key\"5\n" +
 	"\x1cRequestKeyDestructionRequest\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"B\n" +
-	"\x1dRequestKeyDestructionResponse\x12!\n" +
-	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyR\x03key\"5\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"G\n" +
+	"\x1dRequestKeyDestructionResponse\x12&\n" +
+	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyB\x03\xe0A\x02R\x03key\"5\n" +
 	"\x1cApproveKeyDestructionRequest\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"B\n" +
-	"\x1dApproveKeyDestructionResponse\x12!\n" +
-	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyR\x03key\"b\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"G\n" +
+	"\x1dApproveKeyDestructionResponse\x12&\n" +
+	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyB\x03\xe0A\x02R\x03key\"b\n" +
 	"\aSubject\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x12\n" +
 	"\x04uscc\x18\x02 \x01(\tR\x04uscc\x12\x1f\n" +
 	"\vcommon_name\x18\x03 \x01(\tR\n" +
-	"commonName\"g\n" +
+	"commonName\"l\n" +
 	"\x1fCreateCertificateRequestRequest\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12-\n" +
-	"\asubject\x18\x02 \x01(\v2\x13.signing.v1.SubjectR\asubject\"S\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x122\n" +
+	"\asubject\x18\x02 \x01(\v2\x13.signing.v1.SubjectB\x03\xe0A\x02R\asubject\"S\n" +
 	" CreateCertificateRequestResponse\x12/\n" +
-	"\x13certificate_request\x18\x01 \x01(\tR\x12certificateRequest\"V\n" +
+	"\x13certificate_request\x18\x01 \x01(\tR\x12certificateRequest\"[\n" +
 	"\x19ImportCertificatesRequest\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\"\n" +
-	"\fcertificates\x18\x02 \x01(\tR\fcertificates\"?\n" +
-	"\x1aImportCertificatesResponse\x12!\n" +
-	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyR\x03key\"h\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12'\n" +
+	"\fcertificates\x18\x02 \x01(\tB\x03\xe0A\x02R\fcertificates\"D\n" +
+	"\x1aImportCertificatesResponse\x12&\n" +
+	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyB\x03\xe0A\x02R\x03key\"r\n" +
 	"\x18RevokeCertificateRequest\x12\x16\n" +
-	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x1c\n" +
-	"\tauthority\x18\x02 \x01(\tR\tauthority\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x1b\n" +
-	"\x19RevokeCertificateResponse\"v\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x12!\n" +
+	"\tauthority\x18\x02 \x01(\tB\x03\xe0A\x02R\tauthority\x12\x1b\n" +
+	"\x06reason\x18\x03 \x01(\tB\x03\xe0A\x02R\x06reason\"\x1b\n" +
+	"\x19RevokeCertificateResponse\"\x85\x01\n" +
 	"\x11SignTokensRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +
-	"\x04line\x18\x02 \x01(\tR\x04line\x12\x12\n" +
-	"\x04type\x18\x03 \x01(\tR\x04type\x12\x1a\n" +
-	"\bpayloads\x18\x04 \x03(\fR\bpayloads\",\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x17\n" +
+	"\x04line\x18\x02 \x01(\tB\x03\xe0A\x02R\x04line\x12\x17\n" +
+	"\x04type\x18\x03 \x01(\tB\x03\xe0A\x02R\x04type\x12\x1f\n" +
+	"\bpayloads\x18\x04 \x03(\fB\x03\xe0A\x02R\bpayloads\",\n" +
 	"\x12SignTokensResponse\x12\x16\n" +
 	"\x06tokens\x18\x01 \x03(\tR\x06tokens\"\x85\x03\n" +
 	"\x04Seal\x12\x0e\n" +
@@ -2974,37 +2974,37 @@ const file_signing_v1_signing_proto_rawDesc = "" +
 	"\n" +
 	"changed_by\x18\t \x01(\tR\tchangedBy\x12\x10\n" +
 	"\x03der\x18\n" +
-	" \x01(\fR\x03der\"\xaa\x01\n" +
-	"\x0fMakeSealRequest\x12\x1d\n" +
+	" \x01(\fR\x03der\"\xb9\x01\n" +
+	"\x0fMakeSealRequest\x12\"\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1e\n" +
+	"request_id\x18\x01 \x01(\tB\x03\xe0A\x02R\trequestId\x12#\n" +
 	"\n" +
-	"department\x18\x02 \x01(\tR\n" +
-	"department\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
+	"department\x18\x02 \x01(\tB\x03\xe0A\x02R\n" +
+	"department\x12\x17\n" +
+	"\x04name\x18\x03 \x01(\tB\x03\xe0A\x02R\x04name\x12\x14\n" +
 	"\x05label\x18\x04 \x01(\tR\x05label\x12\x14\n" +
 	"\x05years\x18\x05 \x01(\x05R\x05years\x12\x18\n" +
-	"\apicture\x18\x06 \x01(\fR\apicture\"8\n" +
-	"\x10MakeSealResponse\x12$\n" +
-	"\x04seal\x18\x01 \x01(\v2\x10.signing.v1.SealR\x04seal\"\x12\n" +
+	"\apicture\x18\x06 \x01(\fR\apicture\"=\n" +
+	"\x10MakeSealResponse\x12)\n" +
+	"\x04seal\x18\x01 \x01(\v2\x10.signing.v1.SealB\x03\xe0A\x02R\x04seal\"\x12\n" +
 	"\x10ListSealsRequest\";\n" +
 	"\x11ListSealsResponse\x12&\n" +
-	"\x05seals\x18\x01 \x03(\v2\x10.signing.v1.SealR\x05seals\"t\n" +
+	"\x05seals\x18\x01 \x03(\v2\x10.signing.v1.SealR\x05seals\"~\n" +
 	"\x11ChangeSealRequest\x12\x17\n" +
-	"\aseal_id\x18\x01 \x01(\tR\x06sealId\x12.\n" +
-	"\x06status\x18\x02 \x01(\x0e2\x16.signing.v1.SealStatusR\x06status\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\":\n" +
-	"\x12ChangeSealResponse\x12$\n" +
-	"\x04seal\x18\x01 \x01(\v2\x10.signing.v1.SealR\x04seal\"7\n" +
-	"\x05Stamp\x12\x12\n" +
-	"\x04page\x18\x01 \x01(\x05R\x04page\x12\f\n" +
+	"\aseal_id\x18\x01 \x01(\tR\x06sealId\x123\n" +
+	"\x06status\x18\x02 \x01(\x0e2\x16.signing.v1.SealStatusB\x03\xe0A\x02R\x06status\x12\x1b\n" +
+	"\x06reason\x18\x03 \x01(\tB\x03\xe0A\x02R\x06reason\"?\n" +
+	"\x12ChangeSealResponse\x12)\n" +
+	"\x04seal\x18\x01 \x01(\v2\x10.signing.v1.SealB\x03\xe0A\x02R\x04seal\"<\n" +
+	"\x05Stamp\x12\x17\n" +
+	"\x04page\x18\x01 \x01(\x05B\x03\xe0A\x02R\x04page\x12\f\n" +
 	"\x01x\x18\x02 \x01(\x01R\x01x\x12\f\n" +
-	"\x01y\x18\x03 \x01(\x01R\x01y\"\xb6\x01\n" +
+	"\x01y\x18\x03 \x01(\x01R\x01y\"\xc0\x01\n" +
 	"\x0fSealFileRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\x12\x17\n" +
-	"\aseal_id\x18\x02 \x01(\tR\x06sealId\x12\x12\n" +
-	"\x04file\x18\x03 \x01(\fR\x04file\x12)\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1c\n" +
+	"\aseal_id\x18\x02 \x01(\tB\x03\xe0A\x02R\x06sealId\x12\x17\n" +
+	"\x04file\x18\x03 \x01(\fB\x03\xe0A\x02R\x04file\x12)\n" +
 	"\x06stamps\x18\x04 \x03(\v2\x11.signing.v1.StampR\x06stamps\x12\x16\n" +
 	"\x06riding\x18\x05 \x01(\bR\x06riding\x12\x14\n" +
 	"\x05close\x18\x06 \x01(\bR\x05close\"&\n" +
@@ -3012,13 +3012,13 @@ const file_signing_v1_signing_proto_rawDesc = "" +
 	"\x04file\x18\x01 \x01(\fR\x04file\"1\n" +
 	"\x05Field\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\xdf\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xee\x02\n" +
 	"\x0fSealPageRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\x12\x17\n" +
-	"\aseal_id\x18\x02 \x01(\tR\x06sealId\x12\x14\n" +
-	"\x05title\x18\x03 \x01(\tR\x05title\x12\x16\n" +
-	"\x06number\x18\x04 \x01(\tR\x06number\x12\x1f\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1c\n" +
+	"\aseal_id\x18\x02 \x01(\tB\x03\xe0A\x02R\x06sealId\x12\x19\n" +
+	"\x05title\x18\x03 \x01(\tB\x03\xe0A\x02R\x05title\x12\x1b\n" +
+	"\x06number\x18\x04 \x01(\tB\x03\xe0A\x02R\x06number\x12\x1f\n" +
 	"\vissuer_name\x18\x05 \x01(\tR\n" +
 	"issuerName\x12)\n" +
 	"\x06fields\x18\x06 \x03(\v2\x11.signing.v1.FieldR\x06fields\x12\x0e\n" +
@@ -3031,9 +3031,9 @@ const file_signing_v1_signing_proto_rawDesc = "" +
 	" \x03(\v2\x11.signing.v1.FieldR\bmetadata\x12\x1b\n" +
 	"\tcopy_note\x18\v \x01(\tR\bcopyNote\"&\n" +
 	"\x10SealPageResponse\x12\x12\n" +
-	"\x04file\x18\x01 \x01(\fR\x04file\"'\n" +
-	"\x11VerifyFileRequest\x12\x12\n" +
-	"\x04file\x18\x01 \x01(\fR\x04file\"b\n" +
+	"\x04file\x18\x01 \x01(\fR\x04file\",\n" +
+	"\x11VerifyFileRequest\x12\x17\n" +
+	"\x04file\x18\x01 \x01(\fB\x03\xe0A\x02R\x04file\"b\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x06result\x18\x02 \x01(\x0e2\x16.signing.v1.StepResultR\x06result\x12\x16\n" +
@@ -3054,9 +3054,9 @@ const file_signing_v1_signing_proto_rawDesc = "" +
 	"\tuncovered\x18\x03 \x03(\tR\tuncovered\x12-\n" +
 	"\bmetadata\x18\x04 \x03(\v2\x11.signing.v1.FieldR\bmetadata\x12&\n" +
 	"\x05steps\x18\x05 \x03(\v2\x10.signing.v1.StepR\x05steps\x12\x16\n" +
-	"\x06signed\x18\x06 \x01(\bR\x06signed\"M\n" +
-	"\x11RenderFileRequest\x12\x12\n" +
-	"\x04file\x18\x01 \x01(\fR\x04file\x12\x12\n" +
+	"\x06signed\x18\x06 \x01(\bR\x06signed\"R\n" +
+	"\x11RenderFileRequest\x12\x17\n" +
+	"\x04file\x18\x01 \x01(\fB\x03\xe0A\x02R\x04file\x12\x12\n" +
 	"\x04page\x18\x02 \x01(\x05R\x04page\x12\x10\n" +
 	"\x03dpi\x18\x03 \x01(\x05R\x03dpi\"j\n" +
 	"\x12RenderFileResponse\x12\x10\n" +

@@ -50,6 +50,7 @@ type painter struct {
 	canvas   canvas
 	notes    []ofd.Note
 	at       ofd.ID // the object being painted
+	stopped  func() error // may be nil
 
 	// By the path of their part.
 	faces    map[string]*typeface.Face
@@ -96,6 +97,11 @@ func (w *painter) content() error {
 // objects paints a list. m maps the coordinates around the objects to the page.
 func (w *painter) objects(list []ofd.Object, m typeface.Matrix, alpha float64) error {
 	for _, object := range list {
+		if w.stopped != nil {
+			if err := w.stopped(); err != nil {
+				return err
+			}
+		}
 		if err := w.object(object, m, alpha); err != nil {
 			return err
 		}

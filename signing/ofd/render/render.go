@@ -24,6 +24,8 @@ type Options struct {
 	Face *typeface.Face
 	// Seals paints the pictures of the seals too.
 	Seals bool
+	// Stopped is asked before each object, if it is set; its error ends the painting and is returned as it is.
+	Stopped func() error
 }
 
 // SVG paints a page, counted from 0, as one SVG document in millimetres. The
@@ -87,6 +89,7 @@ func open(p *ofd.Package, page int, o Options) (*ofd.Page, error) {
 // paint puts a page's layers, annotations and seals on the canvas.
 func paint(p *ofd.Package, page int, content *ofd.Page, o Options, c canvas) ([]ofd.Note, error) {
 	w := newPainter(p, content, o.Face, c)
+	w.stopped = o.Stopped
 	if err := w.content(); err != nil {
 		return nil, err
 	}
