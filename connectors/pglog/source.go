@@ -131,6 +131,9 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) (err error) {
 	if err := s.settle(ctx, s.db, at); err != nil {
 		return err
 	}
+	if err := s.reshape(ctx); err != nil {
+		return err
+	}
 	row, err := s.db.one(ctx, `SELECT current_setting('synchronous_standby_names') <> '', txid_current()`)
 	if err != nil {
 		return err
