@@ -10,8 +10,8 @@ type alteration struct {
 	// create makes the table; without it, it has the columns id and name.
 	create []string
 	alter  string
-	// columns are read before and taken those read after; without them, id and name.
-	columns, taken []string
+	// taken are the columns that are read afterwards; before, they are id and name.
+	taken []string
 	// insert adds a row afterwards, by which the stream describes the table again.
 	insert string
 }

@@ -197,7 +197,7 @@ func (t *Table) connect(ctx context.Context) error {
 	var err error
 	if t.engine, err = t.dialect.connect(limited, t.cfg, t.dsn); err != nil {
 		t.engine = nil
-		return t.fault(ctx, "connecting to", err)
+		return t.another(ctx, t.fault(ctx, "connecting to", err))
 	}
 	t.used = time.Now()
 	return nil
