@@ -254,6 +254,9 @@ func (s *source) take(ctx context.Context, b *batch, m []byte) error {
 		if err != nil || r.id != s.oid {
 			return err
 		}
+		for i, name := range r.columns {
+			r.columns[i] = s.db.names.Text([]byte(name))
+		}
 		return s.described(ctx, b, r)
 	case 'I', 'U', 'D':
 		if len(m) < 4 || binary.BigEndian.Uint32(m) != s.oid {
