@@ -53,6 +53,16 @@ func Answering(ctx context.Context, address string) string {
 	return serverOf(read())
 }
 
+// Mistaken returns a fault that names the server at an address, if it is known and of another kind than own; otherwise
+// fault. where says, for the fault, in which member or file the address stands.
+func Mistaken(ctx context.Context, fault error, address, own, where string) error {
+	what := Answering(ctx, address)
+	if what == "" || what == own {
+		return fault
+	}
+	return Refused(FaultNotThis, nil, "at the address in %s there is %s; correct host and port", where, what)
+}
+
 // serverOf knows a kind of server by the first bytes that it sends.
 func serverOf(first []byte) string {
 	switch {
