@@ -160,6 +160,7 @@ func (r *sourceReader) read(ctx context.Context, after json.RawMessage) error {
 		r.acked.Store(&after)
 	}
 	var asked []string
+	empty := emptyBatches{pause: backoff{low: emptyPause, high: r.run.cfg.RetryMax}}
 	for {
 		if err := r.acknowledge(ctx); err != nil {
 			return err
@@ -181,6 +182,7 @@ func (r *sourceReader) read(ctx context.Context, after json.RawMessage) error {
 		}
 		if len(batch.Rows) > 0 {
 			now := r.run.cfg.Now()
+			foreignRows(batch.Rows)
 			next.drafts = make([]exchange.Draft, len(batch.Rows))
 			for i, row := range batch.Rows {
 				next.drafts[i] = r.mapper.draft(row, now)
@@ -196,7 +198,36 @@ func (r *sourceReader) read(ctx context.Context, after json.RawMessage) error {
 				return err
 			}
 		}
+		if !empty.wait(ctx, len(batch.Rows) == 0 && !next.caughtUp) {
+			return ctx.Err()
+		}
 	}
+}
+
+const (
+	// usualEmpty is how many batches without rows may follow each other without a pause, e.g. past empty files.
+	usualEmpty = 100
+	// emptyPause is the first pause after them; it grows.
+	emptyPause = 10 * time.Millisecond
+)
+
+// emptyBatches slows a source down that goes on giving batches without rows.
+type emptyBatches struct {
+	run   int
+	pause backoff
+}
+
+// wait counts a batch and waits if there were too many without rows; false when ctx ends.
+func (e *emptyBatches) wait(ctx context.Context, empty bool) bool {
+	if !empty {
+		e.run = 0
+		e.pause.reset()
+		return true
+	}
+	if e.run++; e.run <= usualEmpty {
+		return true
+	}
+	return sleep(ctx, e.pause.step())
 }
 
 // rest lets a source that is caught up alone for its interval. One that is
@@ -288,7 +319,7 @@ func (s *sourceRun) take(ctx, reading context.Context, next step) error {
 	case next.err != nil:
 		return next.err
 	case next.caughtUp:
-		s.retry.reset()
+		s.gotOn(false)
 		s.caughtUp()
 		return nil
 	}
@@ -317,7 +348,7 @@ func (s *sourceRun) take(ctx, reading context.Context, next step) error {
 			return err
 		}
 	}
-	s.retry.reset()
+	s.gotOn(len(next.drafts) > 0 && !next.gap)
 	s.set(Reading, "", "")
 	return nil
 }
@@ -336,10 +367,19 @@ func (s *sourceRun) publish(ctx, reading context.Context, drafts []exchange.Draf
 		case reading.Err() != nil:
 			return nil, context.Cause(reading)
 		}
-		if err := s.pause(reading, Away(FaultExchange, err, "the exchange did not take the rows, they are kept")); err != nil {
+		if err := s.pause(reading, s.notTaken(err)); err != nil {
 			return nil, context.Cause(reading)
 		}
 	}
+}
+
+// notTaken is the fault that the exchange did not take rows.
+func (s *sourceRun) notTaken(err error) error {
+	if errors.Is(err, exchange.ErrUnknownResource) {
+		return Refused(FaultResource, nil, "resource %s, which the source feeds, is not in the catalogue; register it with PUT /v1/resources/%s, "+
+			"or name another in the definition; the rows are kept and the source goes on by itself", s.def.Resource, s.def.Resource)
+	}
+	return Away(FaultExchange, err, "the exchange did not take the rows, they are kept")
 }
 
 // save repeats the transaction until it is on disk: the rows are published,

@@ -47,6 +47,7 @@ func CheckSource(ctx context.Context, def Definition, construct Constructor, log
 	if mapper == nil {
 		return checked
 	}
+	foreignRows(rows)
 	for _, row := range rows {
 		checked.Rows = append(checked.Rows, mapper.draft(row, time.Now()))
 	}

@@ -35,6 +35,15 @@ func compareColumns(agreed, now []Column) (added []Column, change string) {
 	return added, strings.Join(changes, "; ")
 }
 
+// otherValues reports whether wanted columns are new, or of another type than was agreed, so that rows which were read
+// before may have other values.
+func otherValues(agreed, now []Column, wanted []string) bool {
+	return slices.ContainsFunc(now, func(c Column) bool {
+		return slices.Contains(wanted, c.Name) &&
+			!slices.ContainsFunc(agreed, func(was Column) bool { return was.Name == c.Name && was.Type == c.Type })
+	})
+}
+
 // takeColumns adds the columns that were added to the source later to the
 // mapping, each under its own name and with the type that its declaration suggests.
 func (m Mapping) takeColumns(taken []Column) Mapping {

@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -78,6 +79,8 @@ type Report struct {
 	// Repaired counts those that were put right, Left those that the next proof with repair has to see to.
 	Repaired int64 `json:"repaired"`
 	Left     int64 `json:"left,omitempty"`
+	// BlindSpots are losses and faults that the proof could not have seen, also where it is green.
+	BlindSpots []BlindSpot `json:"blind_spots,omitempty"`
 	// Code and Fault say why the verdict is Failed.
 	Code  FaultCode `json:"code,omitempty"`
 	Fault string    `json:"fault,omitempty"`
@@ -120,6 +123,7 @@ type comparison struct {
 	// ours and theirs are the sums of each bucket, of source and exchange, as they were looked at last.
 	ours, theirs []exchange.HeldSum
 	keyless      int64            // rejected rows without a key, in the newest scan
+	deleted      int64            // rows of the first scan that say that a record is deleted
 	batch        []exchange.Draft // repairs that are not handed over yet
 	again        [][]string       // keys of the source that are to be read again
 }
@@ -130,12 +134,14 @@ type comparing struct {
 	repair, deletes bool
 	// alone says that nothing else reads the source, so that nothing is under way; rejected rows are published too.
 	alone bool
+	// allow lets a repair delete nearly all records.
+	allow bool
 }
 
 // compare makes one comparison. The error says why it could not be made.
 func (s *sourceRun) compare(ctx context.Context, how comparing) (Report, error) {
 	c := &comparison{run: s, how: how, report: Report{
-		Source: s.def.Name, Resource: s.def.Resource, Started: s.cfg.Now(), Verdict: Equal,
+		Source: s.def.Name, Resource: s.def.Resource, Started: s.cfg.Now(), Verdict: Equal, BlindSpots: s.def.traits().blind,
 	}}
 	control, err := loadControl(ctx, s.cfg.DB, s.def.Name)
 	if err != nil {
@@ -166,12 +172,37 @@ func (c *comparison) make(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.emptied(); err != nil {
+		return err
+	}
 	for _, group := range groups {
 		if err := c.details(ctx, group); err != nil {
 			return err
 		}
 	}
 	return c.finish(ctx)
+}
+
+const (
+	// emptiedFrom is from how many held records on a repair looks whether the source shows most of them, and
+	// emptiedShare the share of them, in percent, that it must show.
+	emptiedFrom  = 100
+	emptiedShare = 10
+)
+
+// emptied refuses a repair that would delete nearly all records: a table that was emptied by mistake, or a connection
+// that leads to an empty copy, looks the same as a department that gave everything up.
+func (c *comparison) emptied() error {
+	held, shown := int64(0), c.report.SourceRejected+c.deleted
+	for bucket := range c.theirs {
+		held += c.theirs[bucket].Count
+		shown += c.ours[bucket].Count
+	}
+	if !c.how.repair || !c.how.deletes || c.how.allow || held < emptiedFrom || shown*100 >= held*emptiedShare {
+		return nil
+	}
+	return Refused(FaultEmptied, nil, "the source shows %d rows where the exchange holds %d records from it, so a repair would delete nearly all of them; nothing was deleted. "+
+		"Ask the department; if the rows are really gone, allow it once: onewindow connector proof --repair --allow-emptied %s", shown, held, c.def.Name)
 }
 
 // settle waits until what the source held just now is stored, as far as it is read at all.
@@ -214,12 +245,16 @@ func (c *comparison) scan(ctx context.Context, yield func(record) error) (reject
 	err = c.scanner.Scan(ctx, KeyRange{}, func(rows []Row) error {
 		c.pacer.note(time.Since(began), len(rows))
 		now := c.run.cfg.Now()
+		foreignRows(rows)
 		drafts := make([]exchange.Draft, len(rows))
 		for i := range rows {
 			drafts[i] = c.mapper.draft(rows[i], now)
 		}
 		rejections, err := c.run.cfg.Publisher.Examine(ctx, c.def.Resource, drafts)
 		if err != nil {
+			if errors.Is(err, exchange.ErrUnknownResource) {
+				return c.run.notTaken(err)
+			}
 			return Away(FaultExchange, err, "the exchange cannot check rows")
 		}
 		for i := range drafts {
@@ -256,6 +291,8 @@ func (c *comparison) sums(ctx context.Context) (groups [][]int, err error) {
 			return c.hand(ctx, r.draft)
 		case !r.refused && r.draft.Operation != exchange.Delete:
 			c.ours[exchange.HeldBucket(r.draft.Key, proofBuckets)].Add(r.high, r.low)
+		case !r.refused:
+			c.deleted++
 		}
 		return nil
 	})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/onewindow/onewindow/exchange/sqldb"
 )
@@ -22,6 +23,10 @@ type control struct {
 	offered []Column
 	// taken are columns that were added later and go into the payload.
 	taken []Column
+	// again has the whole table read again, when this control is stored: columns have other values now.
+	again bool
+	// broken says why what was stored cannot be read; nil if it can.
+	broken error
 }
 
 func loadControl(ctx context.Context, db *sqldb.DB, source string) (control, error) {
@@ -30,7 +35,7 @@ func loadControl(ctx context.Context, db *sqldb.DB, source string) (control, err
 		return control{}, err
 	}
 	if c, ok := all[source]; ok {
-		return c, nil
+		return c, c.broken
 	}
 	return control{desired: Run}, nil
 }
@@ -53,7 +58,7 @@ func loadControls(ctx context.Context, db *sqldb.DB, source string) (map[string]
 			return nil, fail(err)
 		}
 		if err := errors.Join(json.Unmarshal(agreed, &c.agreed), json.Unmarshal(offered, &c.offered), json.Unmarshal(taken, &c.taken)); err != nil {
-			return nil, fail(fmt.Errorf("%s: %w", name, err))
+			c.broken = fail(fmt.Errorf("%s: %w", name, err)) // the other sources go on
 		}
 		all[name] = c
 	}
@@ -96,6 +101,11 @@ func (r *Runner) changeControl(ctx context.Context, source string, change func(*
 			source, string(c.desired), string(agreed), string(offered), string(taken)); err != nil {
 			return err
 		}
+		if c.again {
+			if err := askReread(ctx, tx, newID(), source, "{}", r.cfg.Now(), "changed columns"); err != nil {
+				return err
+			}
+		}
 		return r.put(ctx, tx, source, event)
 	})
 	if err != nil {
@@ -130,19 +140,23 @@ func (r *Runner) AcceptColumns(ctx context.Context, source string) error {
 		if c.offered == nil {
 			return Event{}, fmt.Errorf("%w: the columns of %s are as they were agreed", ErrNothingOffered, source)
 		}
-		added, change := compareColumns(c.agreed, c.offered)
-		if !def.TakeNewColumns {
-			added = nil
-		}
-		// What was taken up earlier and is still there goes on, in the type that it has now.
+		_, change := compareColumns(c.agreed, c.offered)
+		// What was taken up earlier and is still there goes on, in the type that it has now. Of new columns also those are
+		// taken up that may not be null: they were agreed to just now.
 		var taken []Column
 		for _, column := range c.offered {
 			named := func(o Column) bool { return o.Name == column.Name }
-			if slices.ContainsFunc(c.taken, named) || slices.ContainsFunc(added, named) {
+			fresh := def.TakeNewColumns && !slices.ContainsFunc(c.agreed, named)
+			if slices.ContainsFunc(c.taken, named) || fresh {
 				taken = append(taken, column)
 			}
 		}
-		c.agreed, c.offered, c.taken = c.offered, nil, taken
+		wanted := def.Map.Columns()
+		for _, column := range taken {
+			wanted = append(wanted, column.Name)
+		}
+		again := def.asksByCursor() && otherValues(c.agreed, c.offered, wanted)
+		c.agreed, c.offered, c.taken, c.again = c.offered, nil, taken, again
 		return Event{Type: EventColumnsAccepted, Detail: change}, nil
 	})
 }
@@ -158,12 +172,24 @@ func (r *Runner) Reread(ctx context.Context, source string, keys KeyRange, by st
 		return "", fmt.Errorf("connectors: encode range: %w", err)
 	}
 	id := newID()
-	if _, err := r.cfg.DB.ExecContext(ctx, `INSERT INTO connector_rereads (id, source, range_json, asked_at, asked_by, state) VALUES ($1, $2, $3, $4, $5, $6)`,
-		id, source, string(text), r.cfg.Now().UnixMicro(), by, rereadAsked); err != nil {
-		return "", fmt.Errorf("connectors: ask for re-reading: %w", err)
+	if err := askReread(ctx, r.cfg.DB, id, source, string(text), r.cfg.Now(), by); err != nil {
+		return "", err
 	}
 	r.poke()
 	return id, nil
+}
+
+// execer is a database or a transaction.
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+func askReread(ctx context.Context, db execer, id, source, keys string, at time.Time, by string) error {
+	if _, err := db.ExecContext(ctx, `INSERT INTO connector_rereads (id, source, range_json, asked_at, asked_by, state) VALUES ($1, $2, $3, $4, $5, $6)`,
+		id, source, keys, at.UnixMicro(), by, rereadAsked); err != nil {
+		return fmt.Errorf("connectors: ask for re-reading: %w", err)
+	}
+	return nil
 }
 
 // The states of a request for re-reading.
@@ -193,7 +219,7 @@ func loadRereads(ctx context.Context, db *sqldb.DB) (map[string][]reread, error)
 			return nil, fmt.Errorf("connectors: load requests for re-reading: %w", err)
 		}
 		if err := json.Unmarshal([]byte(text), &q.keys); err != nil {
-			return nil, fmt.Errorf("connectors: request %s for re-reading: %w", q.id, err)
+			continue // nobody can say what was asked for; the other requests go on
 		}
 		all[source] = append(all[source], q)
 	}

@@ -3,6 +3,8 @@ package connectors
 import (
 	"errors"
 	"fmt"
+
+	"github.com/onewindow/onewindow/exchange"
 )
 
 // FaultCode names what is wrong with a source, for programs and for the page.
@@ -35,6 +37,9 @@ const (
 	FaultNotJSON      FaultCode = "NOT_JSON"             // e.g. a login page
 	FaultEndless      FaultCode = "ENDLESS_PAGES"        // pages repeat, or never end
 	FaultRemoved      FaultCode = "ROWS_REMOVED"         // what was read before is there no longer
+	FaultNotThis      FaultCode = "NOT_THIS_SERVER"      // what answers at the address is another program
+	FaultEmptied      FaultCode = "SOURCE_EMPTIED"       // the source shows hardly any of the rows that the exchange holds from it
+	FaultResource     FaultCode = "RESOURCE_UNKNOWN"     // the resource of the definition is not in the catalogue
 	FaultDefinition   FaultCode = "DEFINITION"           // the definition cannot be used with this source
 	FaultExchange     FaultCode = "EXCHANGE_UNAVAILABLE" // our side does not take the rows; they are kept
 	FaultUnclassified FaultCode = "OTHER"
@@ -61,12 +66,14 @@ func Away(code FaultCode, cause error, format string, args ...any) error {
 	return &Fault{Code: code, kind: ErrNotConnected, text: fmt.Sprintf(format, args...), cause: cause}
 }
 
-// Error says the kind of error, the text and the cause.
+// Error returns the kind of error, the text and the cause as valid UTF-8 of bounded length: the cause may be what a
+// foreign server wrote.
 func (f *Fault) Error() string {
-	if f.cause == nil {
-		return f.kind.Error() + ": " + f.text
+	text := f.kind.Error() + ": " + f.text
+	if f.cause != nil {
+		text += ": " + f.cause.Error()
 	}
-	return f.kind.Error() + ": " + f.text + ": " + f.cause.Error()
+	return foreign(text, maxFaultText)
 }
 
 // Unwrap returns the kind and the cause.
@@ -83,6 +90,8 @@ func CodeOf(err error) FaultCode {
 	switch {
 	case errors.As(err, &f):
 		return f.Code
+	case errors.Is(err, exchange.ErrUnknownResource):
+		return FaultResource
 	case errors.Is(err, ErrPosition):
 		return FaultPosition
 	case errors.Is(err, ErrNotConnected):

@@ -28,7 +28,9 @@ func (r *Runner) Service() server.Service {
 	owner := access.Policy{Roles: []access.Role{access.Department}}
 	admin := access.Policy{}
 	return server.Service{
-		Register: func(s grpc.ServiceRegistrar) { connectorsv1.RegisterConnectorsServiceServer(s, &api{runner: r}) },
+		Register: func(s grpc.ServiceRegistrar) {
+			connectorsv1.RegisterConnectorsServiceServer(validResponses{s}, &api{runner: r})
+		},
 		Gateway: func(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
 			return connectorsv1.RegisterConnectorsServiceHandler(ctx, mux, conn)
 		},
@@ -83,10 +85,6 @@ func caller(ctx context.Context) string {
 
 // ListSources returns every source with its counts, by name.
 func (a *api) ListSources(ctx context.Context, _ *connectorsv1.ListSourcesRequest) (*connectorsv1.ListSourcesResponse, error) {
-	newest, err := a.runner.newestProofs(ctx)
-	if err != nil {
-		return nil, err
-	}
 	res := &connectorsv1.ListSourcesResponse{}
 	for _, s := range a.runner.Status() {
 		source := &connectorsv1.Source{
@@ -94,9 +92,16 @@ func (a *api) ListSources(ctx context.Context, _ *connectorsv1.ListSourcesReques
 			State: stateProto(s.State), Fault: s.Fault, FaultCode: string(s.Code),
 			Read: s.Read, Accepted: s.Accepted, Rejected: s.Rejected,
 			RejectedByRule: s.RejectedByRule, Findings: s.Findings,
+			FailedAttempts: s.FailedAttempts, FailingSinceTime: timeProto(s.FailingSince),
 			LastReadTime: timeProto(s.LastRead), NewestEventTime: timeProto(s.NewestEvent), CaughtUpTime: timeProto(s.CaughtUpAt),
 		}
-		if report, ok := newest[s.Name]; ok {
+		report, ok, err := a.runner.newestProof(ctx, s.Name)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil && source.GetFault() == "": // what is wrong with one source does not hide the others
+			source.Fault, source.FaultCode = foreign("its newest proof cannot be read: "+err.Error(), maxFaultText), string(FaultUnclassified)
+		case ok:
 			keys := 0 // they are the department's own affair: they may be people's numbers
 			if access.MayActFor(ctx, department(s.Name)) {
 				keys = 20
@@ -205,7 +210,7 @@ func (a *api) ProveSource(ctx context.Context, req *connectorsv1.ProveSourceRequ
 	if err != nil {
 		return nil, err
 	}
-	id, err := a.runner.Prove(ctx, req.GetName(), req.GetRepair(), by)
+	id, err := a.runner.Prove(ctx, req.GetName(), req.GetRepair(), req.GetAllowEmptied(), by)
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,9 @@ func proofProto(r Report, keys int) *connectorsv1.Proof {
 		SourceRows: r.SourceRows, SourceRejected: r.SourceRejected, HeldRows: r.HeldRows, SourceHash: r.SourceHash, HeldHash: r.HeldHash,
 		Missing: r.Missing, Different: r.Different, Extra: r.Extra, Repaired: r.Repaired, FaultCode: string(r.Code), Fault: r.Fault,
 	}
+	for _, spot := range r.BlindSpots {
+		p.BlindSpots = append(p.BlindSpots, string(spot))
+	}
 	for _, d := range r.Differences[:min(keys, len(r.Differences))] {
 		p.Differences = append(p.Differences, &connectorsv1.Difference{Key: d.Key, Is: d.Is})
 	}

@@ -14,32 +14,42 @@ import (
 type askedProof struct {
 	id     string
 	repair bool
+	// allow lets the repair delete nearly all rows.
+	allow bool
 }
 
 // Prove asks for a proof of completeness and returns its id; [Runner.Reports]
-// has the outcome once it is made. With repair, what differs is put right.
-func (r *Runner) Prove(ctx context.Context, source string, repair bool, by string) (string, error) {
+// has the outcome once it is made. With repair, what differs is put right; with
+// allowEmptied also if the source shows hardly any of the records held, which
+// is otherwise refused as [FaultEmptied].
+func (r *Runner) Prove(ctx context.Context, source string, repair, allowEmptied bool, by string) (string, error) {
 	if _, err := r.definition(ctx, source); err != nil {
 		return "", err
 	}
 	if r.cfg.Holdings == nil {
 		return "", fmt.Errorf("%w: this process has nothing to compare with", ErrInvalid)
 	}
-	id := newID()
-	if err := r.insertProof(ctx, Report{ID: id, Source: source, Verdict: Asked}, repair, by); err != nil {
+	id, how := newID(), flag(repair)
+	if repair && allowEmptied {
+		how = repairAllowed
+	}
+	if err := r.insertProof(ctx, Report{ID: id, Source: source, Verdict: Asked}, how, by); err != nil {
 		return "", err
 	}
 	r.poke()
 	return id, nil
 }
 
-func (r *Runner) insertProof(ctx context.Context, report Report, repair bool, by string) error {
+// repairAllowed is how a proof is stored whose repair may delete nearly all records; 1 is one whose repair may not.
+const repairAllowed = 2
+
+func (r *Runner) insertProof(ctx context.Context, report Report, repair int64, by string) error {
 	body, err := json.Marshal(report)
 	if err != nil {
 		return fmt.Errorf("connectors: encode proof: %w", err)
 	}
 	if _, err := r.cfg.DB.ExecContext(ctx, `INSERT INTO connector_proofs (id, source, asked_at, asked_by, repair, verdict, body) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		report.ID, report.Source, r.cfg.Now().UnixMicro(), by, flag(repair), string(report.Verdict), string(body)); err != nil {
+		report.ID, report.Source, r.cfg.Now().UnixMicro(), by, repair, string(report.Verdict), string(body)); err != nil {
 		return fmt.Errorf("connectors: store proof: %w", err)
 	}
 	return nil
@@ -68,19 +78,16 @@ func (r *Runner) Reports(ctx context.Context, source string, limit int) ([]Repor
 	return reports, rows.Err()
 }
 
-// newestProofs returns the newest finished proof of every source that has one.
-func (r *Runner) newestProofs(ctx context.Context) (map[string]Report, error) {
-	newest := map[string]Report{}
-	for _, s := range r.Status() {
-		reports, err := r.Reports(ctx, s.Name, 5)
-		if err != nil {
-			return nil, err
-		}
-		if i := slices.IndexFunc(reports, func(p Report) bool { return p.Verdict != Asked }); i >= 0 {
-			newest[s.Name] = reports[i]
-		}
+// newestProof returns the newest finished proof of a source; ok is false if it has none.
+func (r *Runner) newestProof(ctx context.Context, source string) (report Report, ok bool, err error) {
+	reports, err := r.Reports(ctx, source, 5)
+	if err != nil {
+		return Report{}, false, err
 	}
-	return newest, nil
+	if i := slices.IndexFunc(reports, func(p Report) bool { return p.Verdict != Asked }); i >= 0 {
+		return reports[i], true, nil
+	}
+	return Report{}, false, nil
 }
 
 // loadAskedProofs returns the proofs that nobody has made yet, by source.
@@ -98,7 +105,7 @@ func loadAskedProofs(ctx context.Context, db *sqldb.DB) (map[string][]askedProof
 		if err := rows.Scan(&source, &p.id, &repair); err != nil {
 			return nil, fmt.Errorf("connectors: load proofs: %w", err)
 		}
-		p.repair = repair != 0
+		p.repair, p.allow = repair != 0, repair == repairAllowed
 		all[source] = append(all[source], p)
 	}
 	return all, rows.Err()
@@ -140,13 +147,13 @@ func (s *sourceRun) prove(ctx context.Context) {
 			continue
 		}
 		// What was asked for is made as it was asked; the others come at the next turn.
-		how := comparing{repair: asked.repair, deletes: true}
+		how := comparing{repair: asked.repair, deletes: true, allow: asked.allow}
 		switch {
 		case asked.id != "":
 		case gap > 0:
-			how = comparing{repair: true, deletes: s.keepsRows()}
+			how = comparing{repair: true, deletes: s.def.traits().keepsRows}
 		default:
-			how = comparing{repair: s.def.Prove.Repair, deletes: s.keepsRows()}
+			how = comparing{repair: s.def.Prove.Repair, deletes: s.def.traits().keepsRows}
 		}
 		report, err := s.oneProof(ctx, asked.id, how)
 		if err != nil {
@@ -176,11 +183,6 @@ func (s *sourceRun) prove(ctx context.Context) {
 	}
 }
 
-// keepsRows says whether a row that the source no longer shows is deleted
-// there: a table says so, while a topic, a folder or an endpoint may only have
-// put it away.
-func (s *sourceRun) keepsRows() bool { return s.def.Kind == KindSQL || s.def.Kind == KindLog }
-
 // oneProof makes one proof and stores its report, under id if somebody asked for it.
 func (s *sourceRun) oneProof(ctx context.Context, id string, how comparing) (Report, error) {
 	var report Report
@@ -201,13 +203,13 @@ func (s *sourceRun) oneProof(ctx context.Context, id string, how comparing) (Rep
 		return Report{}, ctx.Err()
 	}
 	if err != nil {
-		report.Verdict, report.Code, report.Fault = Failed, CodeOf(err), err.Error()
+		report.Verdict, report.Code, report.Fault = Failed, CodeOf(err), foreign(err.Error(), maxFaultText)
 		report.Finished = s.cfg.Now()
 	}
 	report.ID, report.Source = id, s.def.Name
 	if id == "" {
 		report.ID = newID()
-		err = s.runner.insertProof(ctx, report, how.repair, "schedule")
+		err = s.runner.insertProof(ctx, report, flag(how.repair), "schedule")
 	} else {
 		err = s.runner.settleProof(ctx, report)
 	}

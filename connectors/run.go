@@ -35,6 +35,9 @@ type sourceRun struct {
 	rows  *rate.Limiter // of all readings of the source; nil for no bound
 	retry backoff
 	fault FaultCode // that was told last
+	// failures counts failed attempts since failingSince; failedAt is when the last one failed.
+	failures               int64
+	failingSince, failedAt time.Time
 
 	repairs chan step       // from proofs to the attempt under way
 	proofs  chan askedProof // to the goroutine of prove
@@ -67,11 +70,13 @@ func (s *sourceRun) loop(ctx context.Context) {
 		if ctx.Err() != nil {
 			break
 		}
-		if errors.Is(err, errClosed) || errors.Is(err, errAgain) {
+		if errors.Is(err, errClosed) {
 			continue
 		}
 		pause := s.retry.step()
-		s.fail(ctx, err, pause)
+		if !errors.Is(err, errAgain) {
+			s.fail(ctx, err, pause)
+		}
 		s.gate.pause(ctx, pause)
 	}
 	s.set(Stopped, "", "")
@@ -81,6 +86,7 @@ func (s *sourceRun) set(state State, code FaultCode, fault string) {
 	status := Status{
 		Name: s.def.Name, Kind: s.def.Kind, Resource: s.def.Resource,
 		State: state, Code: code, Fault: fault, Counts: s.state.counts.clone(),
+		FailedAttempts: s.failures, FailingSince: s.failingSince,
 	}
 	if state == CaughtUp {
 		status.CaughtUpAt = s.cfg.Now()
@@ -98,11 +104,16 @@ func (s *sourceRun) fail(ctx context.Context, err error, pause time.Duration) {
 	if code == FaultSchema {
 		state = Blocked
 	}
+	s.failedAt = s.cfg.Now()
+	if s.failures++; s.failures == 1 {
+		s.failingSince = s.failedAt
+	}
+	text := foreign(err.Error(), maxFaultText)
 	s.warn(ctx, "source is failing; trying again in "+pause.Round(time.Millisecond).String(), err)
-	s.set(state, code, err.Error())
+	s.set(state, code, text)
 	if code != s.fault {
 		s.fault = code
-		if err := s.runner.tell(ctx, s.def.Name, Event{Type: EventFault, Detail: string(code) + ": " + err.Error()}); err != nil {
+		if err := s.runner.tell(ctx, s.def.Name, Event{Type: EventFault, Detail: string(code) + ": " + text}); err != nil {
 			s.warn(ctx, "the fault could not be told", err)
 		}
 	}
@@ -110,6 +121,15 @@ func (s *sourceRun) fail(ctx context.Context, err error, pause time.Duration) {
 
 func (s *sourceRun) warn(ctx context.Context, what string, err error) {
 	s.log.WarnContext(ctx, what, slog.Any("error", err))
+}
+
+// gotOn ends the growing of pauses: at once when rows of the source were taken over, otherwise after the source has been
+// well for longer than the last pause. One that fails and recovers by turns is asked more and more seldom.
+func (s *sourceRun) gotOn(rows bool) {
+	if rows || s.cfg.Now().Sub(s.failedAt) > 2*s.retry.next {
+		s.retry.reset()
+		s.failures, s.failingSince = 0, time.Time{}
+	}
 }
 
 // caughtUp notes that everything that the source held is handed on.
@@ -256,6 +276,7 @@ func (s *sourceRun) setControl(c control) {
 // columns that may be null are agreed to; after anything else no row is
 // published until somebody accepts the new columns.
 func (s *sourceRun) agree(ctx context.Context, columns []Column) error {
+	columns = foreignColumns(columns)
 	s.mu.Lock()
 	c := s.control
 	s.mu.Unlock()
@@ -281,6 +302,7 @@ func (s *sourceRun) agree(ctx context.Context, columns []Column) error {
 				event = Event{Type: EventColumnsAdded, Detail: "added, and may be null:" + names}
 				if s.def.TakeNewColumns {
 					now.taken = append(now.taken, added...)
+					now.again = s.def.asksByCursor()
 				}
 			}
 		case !slices.Equal(now.offered, columns):

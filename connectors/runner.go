@@ -80,19 +80,26 @@ type Status struct {
 	Fault string
 	// CaughtUpAt is when everything that the source held had last been read; zero if never.
 	CaughtUpAt time.Time
+	// FailedAttempts is how often the source failed since FailingSince without getting on in between; 0 if it gets on.
+	FailedAttempts int64
+	FailingSince   time.Time
 	Counts
 }
 
 // Runner reads sources until it is told to stop. Its methods may be called concurrently.
 type Runner struct {
-	cfg   RunnerConfig
-	wake  chan struct{}
-	fixed map[string]Definition // from the configuration; set once, by Run
+	cfg  RunnerConfig
+	wake chan struct{}
+
+	ended sync.WaitGroup // sources that were stopped and end
 
 	mu       sync.Mutex
+	fixed    map[string]Definition // from the configuration
 	statuses map[string]Status
 	runs     map[string]*sourceRun
+	ending   map[string]bool    // sources that were stopped, until they have ended
 	stored   map[string]defined // definitions that came by the API, as they were read last
+	unread   map[string]bool    // stored definitions that cannot be read
 }
 
 // NewRunner applies the migrations and returns a runner that has nothing to do yet.
@@ -108,19 +115,16 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	if err := migrate(ctx, cfg.DB); err != nil {
 		return nil, err
 	}
-	return &Runner{cfg: cfg, wake: make(chan struct{}, 1), fixed: map[string]Definition{}, statuses: map[string]Status{}, runs: map[string]*sourceRun{}}, nil
+	return &Runner{cfg: cfg, wake: make(chan struct{}, 1), fixed: map[string]Definition{}, statuses: map[string]Status{}, runs: map[string]*sourceRun{}, ending: map[string]bool{}}, nil
 }
 
 // controlInterval is how often the state database is asked what other processes decided.
 const controlInterval = time.Second
 
-// Run reads the sources of defs, and those that were defined by the API, each
-// on its own, until ctx ends; then it stops them, which takes no longer than
-// one publish under way, and returns nil. A batch that is published but whose
-// position is not saved yet is saved before Run returns. The error is about
-// defs or the state database; no source was started then. Run must not be
-// called twice at a time.
-func (r *Runner) Run(ctx context.Context, defs []Definition) error {
+// SetDefinitions replaces the definitions of the configuration. If Run is under
+// way, sources that are new or defined in another way begin, and those that are
+// no longer among defs end. The error is about defs; nothing changed then.
+func (r *Runner) SetDefinitions(defs []Definition) error {
 	fixed := map[string]Definition{}
 	for _, def := range defs {
 		if r.cfg.Kinds[def.Kind] == nil {
@@ -134,6 +138,22 @@ func (r *Runner) Run(ctx context.Context, defs []Definition) error {
 	r.mu.Lock()
 	r.fixed = fixed
 	r.mu.Unlock()
+	r.poke()
+	return nil
+}
+
+// Run reads the sources of defs, or of [Runner.SetDefinitions] if defs is
+// empty, and those that were defined by the API, each on its own, until ctx
+// ends; then it stops them, which takes no longer than one publish under way,
+// and returns nil. A batch that is published but whose position is not saved
+// yet is saved before Run returns. The error is about defs or the state
+// database; no source was started then. Run must not be called twice at a time.
+func (r *Runner) Run(ctx context.Context, defs []Definition) error {
+	if len(defs) > 0 {
+		if err := r.SetDefinitions(defs); err != nil {
+			return err
+		}
+	}
 	if err := r.follow(ctx); err != nil {
 		r.endAll()
 		return err
@@ -166,6 +186,20 @@ func (r *Runner) endAll() {
 	for _, run := range runs {
 		run.end()
 	}
+	r.ended.Wait()
+}
+
+// retire ends a source without waiting for it: others must not wait for one that is slow to stop. It does not begin
+// again before it has ended.
+func (r *Runner) retire(run *sourceRun) {
+	r.ended.Go(func() {
+		run.end()
+		r.mu.Lock()
+		delete(r.ending, run.def.Name)
+		delete(r.statuses, run.def.Name) // a source that goes on in another form is shown again at once
+		r.mu.Unlock()
+		r.poke()
+	})
 }
 
 // follow brings the running sources in line with the definitions and with what was decided about them.
@@ -187,29 +221,38 @@ func (r *Runner) follow(ctx context.Context) error {
 		return err
 	}
 	r.mu.Lock()
-	var gone []*sourceRun
 	for name, run := range r.runs {
-		if def, ok := defs[name]; !ok || def.text != run.text {
-			gone = append(gone, run)
+		if def, ok := defs[name]; !ok || !def.same(run) {
 			delete(r.runs, name)
+			r.ending[name] = true
+			r.retire(run)
+		}
+	}
+	for name := range r.statuses {
+		if _, ok := defs[name]; !ok && !r.ending[name] && !r.unread[name] {
+			delete(r.statuses, name)
 		}
 	}
 	r.mu.Unlock()
-	for _, run := range gone {
-		run.end()
-		r.forget(run.def.Name) // a source that goes on in another form is shown again at once
-	}
 	for name, def := range defs {
 		c, ok := controls[name]
 		if !ok {
 			c.desired = Run
 		}
 		r.mu.Lock()
-		run := r.runs[name]
+		run, ending := r.runs[name], r.ending[name]
 		r.mu.Unlock()
+		if ending {
+			continue
+		}
+		if err := c.broken; err != nil {
+			r.unusable(def.Definition, err)
+			continue
+		}
 		if run == nil {
 			if run, err = r.begin(ctx, def, c); err != nil {
-				return err
+				r.unusable(def.Definition, err) // the others go on
+				continue
 			}
 		}
 		run.gate.set(c.desired)
@@ -239,6 +282,11 @@ func (r *Runner) begin(ctx context.Context, def defined, c control) (*sourceRun,
 	run.busy.Go(func() { run.loop(running) })
 	run.busy.Go(func() { run.prove(running) })
 	return run, nil
+}
+
+// unusable shows a source of which the state database has something that cannot be used.
+func (r *Runner) unusable(def Definition, err error) {
+	r.report(Status{Name: def.Name, Kind: def.Kind, Resource: def.Resource, State: Failing, Code: CodeOf(err), Fault: foreign(err.Error(), maxFaultText)})
 }
 
 // construct makes the source of a definition.
@@ -278,12 +326,6 @@ func (r *Runner) report(s Status) {
 		s.CaughtUpAt = r.statuses[s.Name].CaughtUpAt
 	}
 	r.statuses[s.Name] = s
-}
-
-func (r *Runner) forget(source string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.statuses, source)
 }
 
 // backoff is the pause before the next attempt; it grows until it is reset.

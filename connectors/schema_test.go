@@ -3,6 +3,7 @@ package connectors
 import (
 	"bytes"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -109,6 +110,52 @@ func TestEveryMemberIsDescribed(t *testing.T) {
 	for _, line := range strings.Split(strings.TrimSpace(descriptions), "\n") {
 		if path, text, _ := strings.Cut(line, "\t"); !members[path] || text == "" {
 			t.Errorf("schema.txt describes %q, which no definition has, or says nothing of it", path)
+		}
+	}
+}
+
+// TestGuidesShowDefinitionsThatParse reads every definition that the guides of this folder show.
+func TestGuidesShowDefinitionsThatParse(t *testing.T) {
+	for _, guide := range []string{"README.md", "pglog/README.md"} {
+		text, err := os.ReadFile(guide)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := strings.Split(string(text), "```yaml\n")[1:]
+		if len(blocks) == 0 {
+			t.Errorf("%s shows no definition", guide)
+		}
+		for _, block := range blocks {
+			block, _, _ = strings.Cut(block, "```")
+			if _, err := ParseDefinitions([]byte(block), "."); err != nil {
+				t.Errorf("%s: %v", guide, err)
+			}
+			if err := validate(t, compiledSchema(t), []byte(block)); err != nil {
+				t.Errorf("%s: %v", guide, err)
+			}
+		}
+	}
+}
+
+// TestGuideHasEveryCode keeps the tables of faults and blind spots complete.
+func TestGuideHasEveryCode(t *testing.T) {
+	guide, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"fault.go", "traits.go"} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		codes := regexp.MustCompile(`(?:FaultCode|BlindSpot) += "([A-Z_]+)"`).FindAllStringSubmatch(string(source), -1)
+		if len(codes) < 5 {
+			t.Errorf("%s has %d codes", file, len(codes))
+		}
+		for _, code := range codes {
+			if !strings.Contains(string(guide), "| `"+code[1]+"` |") {
+				t.Errorf("the guide does not explain %s of %s", code[1], file)
+			}
 		}
 	}
 }

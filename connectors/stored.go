@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"strings"
 )
 
@@ -16,10 +17,15 @@ type defined struct {
 	text string
 }
 
+// same reports whether a source that is being read has this definition.
+func (d defined) same(run *sourceRun) bool {
+	return d.text == run.text && (d.text != "" || reflect.DeepEqual(d.Definition, run.def))
+}
+
 // definitions returns every definition by name: those of the configuration,
 // then those that came by the API.
 func (r *Runner) definitions(ctx context.Context) (map[string]defined, error) {
-	all := map[string]defined{}
+	all, unread := map[string]defined{}, map[string]bool{}
 	rows, err := r.cfg.DB.QueryContext(ctx, `SELECT name, body FROM connector_definitions`)
 	if err != nil {
 		return nil, fmt.Errorf("connectors: load definitions: %w", err)
@@ -39,6 +45,7 @@ func (r *Runner) definitions(ctx context.Context) (map[string]defined, error) {
 		}
 		defs, err := ParseDefinitions([]byte(body), r.cfg.Dir)
 		if err != nil || len(defs) != 1 { // it was good when it was stored, by another version of this program
+			unread[name] = true
 			r.report(Status{Name: name, State: Failing, Code: FaultDefinition, Fault: fmt.Sprintf("the stored definition is not one of this version; put it again: %v", err)})
 			continue
 		}
@@ -49,7 +56,7 @@ func (r *Runner) definitions(ctx context.Context) (map[string]defined, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stored = maps.Clone(all)
+	r.stored, r.unread = maps.Clone(all), unread
 	for name, def := range r.fixed {
 		all[name] = defined{Definition: def}
 	}
@@ -72,7 +79,7 @@ func (r *Runner) definition(ctx context.Context, name string) (defined, error) {
 // PutDefinition stores the definition of one source, written as in a
 // definitions file with that one source, and starts to read it. A position
 // that was saved under the name is kept, and refused by the source if it is of
-// another table. Errors: [ErrDefinition], [ErrFixed].
+// another table. Errors: [ErrDefinition], [ErrFixed], [exchange.ErrUnknownResource].
 func (r *Runner) PutDefinition(ctx context.Context, body, by string) (Definition, error) {
 	defs, err := ParseDefinitions([]byte(body), r.cfg.Dir)
 	if err != nil {
@@ -87,6 +94,10 @@ func (r *Runner) PutDefinition(ctx context.Context, body, by string) (Definition
 	}
 	if _, err := r.construct(def); err != nil {
 		return Definition{}, err
+	}
+	// Refused now rather than when the first row has been read.
+	if _, err := r.cfg.Publisher.Examine(ctx, def.Resource, nil); err != nil {
+		return Definition{}, fmt.Errorf("source %s: %w", def.Name, err)
 	}
 	if _, err := r.cfg.DB.ExecContext(ctx, `INSERT INTO connector_definitions (name, body, changed_at, changed_by) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (name) DO UPDATE SET body = excluded.body, changed_at = excluded.changed_at, changed_by = excluded.changed_by`,

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -290,6 +292,8 @@ func TestCopyOfFile(t *testing.T) {
 // TestSFTPFaults checks what is said of a server that is not there, not the right one, or does not let us in.
 func TestSFTPFaults(t *testing.T) {
 	server := sftpServer(t)
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
 	key, err := os.ReadFile(server.KeyFile + ".pub")
 	if err != nil {
 		t.Fatal(err)
@@ -303,6 +307,7 @@ func TestSFTPFaults(t *testing.T) {
 		code   connectors.FaultCode
 		words  []string
 	}{
+		"another server":    {func(f *connectors.Files) { f.SFTP.Address = web.Listener.Addr().String() }, connectors.FaultNotThis, []string{"sftp.address", "an HTTP server"}},
 		"nobody there":      {func(f *connectors.Files) { f.SFTP.Address = "127.0.0.1:1" }, connectors.FaultUnreachable, []string{"127.0.0.1:1"}},
 		"another key":       {func(f *connectors.Files) { f.SFTP.HostKeyFile = filepath.Join(dir, "known_hosts") }, connectors.FaultCredentials, []string{"SHA256:", " has SHA256:"}},
 		"a wrong password":  {func(f *connectors.Files) { f.SFTP.KeyFile, f.SFTP.PasswordFile = "", filepath.Join(dir, "password") }, connectors.FaultCredentials, []string{"does not let the user"}},

@@ -66,7 +66,11 @@ func dialSFTP(ctx context.Context, cfg *connectors.Files, wait time.Duration) (f
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, handshakeFault(cfg.SFTP, pinned, err)
+		fault := handshakeFault(cfg.SFTP, pinned, err)
+		if connectors.CodeOf(fault) == connectors.FaultUnreachable {
+			fault = connectors.Mistaken(ctx, fault, cfg.SFTP.Address, connectors.AnswersSSH, "sftp.address")
+		}
+		return nil, fault
 	}
 	return r, nil
 }

@@ -94,6 +94,13 @@ func (s *source) reread(ctx context.Context, b *batch) (ready bool, err error) {
 // readChunk reads the next chunk, unless a transaction that was handed on
 // might not be seen by it yet. finished says that there are no more rows.
 func (s *source) readChunk(ctx context.Context) (finished bool, err error) {
+	if s.at.Hold > 0 {
+		if !s.passed(s.at.Hold) {
+			return false, nil
+		}
+		s.at.Hold = 0
+		clear(s.streamed)
+	}
 	began, err := s.db.visibility(ctx, s.facts.oid)
 	if err != nil || !s.settled(began) {
 		return false, err

@@ -15,6 +15,7 @@ func FuzzPosition(f *testing.F) {
 	for _, seed := range []string{
 		`{"of":"7/5/16400/1.2","lsn":"0/16B3748","clock":1764100000000000}`,
 		`{"of":"a","lsn":"FF/0","tx":"FF/10","done":3,"clock":1,"rereads":[{"id":""},{"id":"x","from":["1"],"to":["2"],"after":["1"]}]}`,
+		`{"of":"a","lsn":"FF/0","clock":1,"shape":{"columns":{"n":{"is":"3:25:-1","version":"734:","labels":2,"sum":"00"}},"files":"x"},"hold":"FF/10"}`,
 		`{"of":"a","lsn":"0/01","clock":1}`, `{"lsn":"0/16B3748"}`, `{}`, `[]`, `17`, `"x"`, `null`,
 	} {
 		f.Add([]byte(seed))
@@ -32,7 +33,7 @@ func FuzzPosition(f *testing.F) {
 			t.Fatal(err)
 		}
 		again, err := parsePosition(encoded, 1)
-		if err != nil || again.LSN != at.LSN || again.Tx != at.Tx || again.Clock != at.Clock || len(again.Rereads) != len(at.Rereads) {
+		if err != nil || again.LSN != at.LSN || again.Hold != at.Hold || (again.Shape == nil) != (at.Shape == nil) || again.Tx != at.Tx || again.Clock != at.Clock || len(again.Rereads) != len(at.Rereads) {
 			t.Fatalf("%q became %q: %v", text, encoded, err)
 		}
 	})

@@ -35,6 +35,10 @@ type position struct {
 	// a function of the stream alone, so that the same change always gets the same.
 	Clock   int64
 	Rereads []reread
+	// Shape is how the columns were stored when the table began to be read; nil if it is not known.
+	Shape *shape
+	// Hold is what the stream must pass before ranges are read again; 0 for nothing.
+	Hold pglogrepl.LSN
 }
 
 // reread is a range of keys that is read again; the snapshot has an empty ID.
@@ -53,6 +57,8 @@ type positionJSON struct {
 	Done    int      `json:"done,omitempty"`
 	Clock   *int64   `json:"clock"`
 	Rereads []reread `json:"rereads,omitempty"`
+	Shape   *shape   `json:"shape,omitempty"`
+	Hold    string   `json:"hold,omitempty"`
 }
 
 // fits says whether the ends can be compared with a key of so many columns.
@@ -78,7 +84,10 @@ func (r reread) size() int {
 
 func (p position) encode() (json.RawMessage, error) {
 	lsn := p.LSN.String()
-	out := positionJSON{Of: &p.Of, LSN: &lsn, Done: p.Done, Clock: &p.Clock, Rereads: p.Rereads}
+	out := positionJSON{Of: &p.Of, LSN: &lsn, Done: p.Done, Clock: &p.Clock, Rereads: p.Rereads, Shape: p.Shape}
+	if p.Hold != 0 {
+		out.Hold = p.Hold.String()
+	}
 	if p.Tx != 0 {
 		out.Tx = p.Tx.String()
 	}
@@ -106,13 +115,18 @@ func parsePosition(text json.RawMessage, keys int) (position, error) {
 	if in.Of == nil || *in.Of == "" || in.LSN == nil || in.Clock == nil || *in.Clock < 0 || *in.Clock > math.MaxInt64/2 {
 		return foreign()
 	}
-	p := position{Of: *in.Of, Done: in.Done, Clock: *in.Clock, Rereads: in.Rereads}
+	p := position{Of: *in.Of, Done: in.Done, Clock: *in.Clock, Rereads: in.Rereads, Shape: in.Shape}
 	var ok bool
 	if p.LSN, ok = parseLSN(*in.LSN); !ok {
 		return foreign()
 	}
 	if in.Tx != "" {
 		if p.Tx, ok = parseLSN(in.Tx); !ok {
+			return foreign()
+		}
+	}
+	if in.Hold != "" {
+		if p.Hold, ok = parseLSN(in.Hold); !ok {
 			return foreign()
 		}
 	}

@@ -181,6 +181,9 @@ func (s *source) tend(ctx context.Context) error {
 	if _, err := s.db.mark(ctx); err != nil {
 		return err
 	}
+	if err := s.reshape(ctx); err != nil { // an ALTER shows in the stream only with the next change
+		return err
+	}
 	place, err := s.place(ctx, s.db, s.facts, false)
 	if err != nil {
 		return err
@@ -251,6 +254,9 @@ func (s *source) take(ctx context.Context, b *batch, m []byte) error {
 		if err != nil || r.id != s.oid {
 			return err
 		}
+		for i, name := range r.columns {
+			r.columns[i] = s.db.names.Text([]byte(name))
+		}
 		return s.described(ctx, b, r)
 	case 'I', 'U', 'D':
 		if len(m) < 4 || binary.BigEndian.Uint32(m) != s.oid {
@@ -290,7 +296,7 @@ func (s *source) beginning(m []byte) (err error) {
 // come, so that it has one shape only.
 func (s *source) described(ctx context.Context, b *batch, r relation) error {
 	if slices.Equal(r.columns, s.relation.columns) && slices.Equal(r.types, s.relation.types) {
-		return nil
+		return s.reshape(ctx) // the server describes the table again after every ALTER
 	}
 	s.relation, s.stale = r, true
 	s.where = s.where[:0]
@@ -331,7 +337,7 @@ func (s *source) describe(ctx context.Context) error {
 		return err
 	}
 	s.columns, s.stale = columns, false
-	return nil
+	return s.reshape(ctx)
 }
 
 // step counts a row of the transaction and gives it its instant. It is false

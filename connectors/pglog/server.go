@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/connectors/sqltable"
 )
 
 const (
@@ -25,6 +26,8 @@ const (
 type server struct {
 	cfg  *pgconn.Config
 	conn *pgconn.PgConn
+	// names are stored in the charset of the definition, if it states one.
+	names sqltable.Names
 	// mute says that we may not write messages into the log.
 	mute bool
 }
@@ -57,10 +60,16 @@ func dial(ctx context.Context, l *connectors.Log) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.Charset != "" { // the bytes as they are stored
+	s := &server{cfg: cfg, conn: conn}
+	if l.Charset != "" { // the bytes as they are stored, here and in the stream
 		cfg.RuntimeParams["client_encoding"] = conn.ParameterStatus("server_encoding")
+		if _, err := s.ask(ctx, `SELECT set_config('client_encoding', current_setting('server_encoding'), false)`); err != nil {
+			s.close()
+			return nil, err
+		}
+		s.names = sqltable.Names(l.Charset)
 	}
-	return &server{cfg: cfg, conn: conn}, nil
+	return s, nil
 }
 
 func (s *server) close() {
@@ -80,16 +89,16 @@ func (s *server) ask(ctx context.Context, query string, args ...string) ([][]str
 func (s *server) askSlowly(ctx context.Context, query string, args ...string) ([][]string, error) {
 	values := make([][]byte, len(args))
 	for i, arg := range args {
-		values[i] = []byte(arg)
+		values[i] = []byte(s.names.Stored(arg))
 	}
-	result := s.conn.ExecParams(ctx, query, values, nil, nil, nil).Read()
+	result := s.conn.ExecParams(ctx, s.names.Stored(query), values, nil, nil, nil).Read()
 	if result.Err != nil {
 		return nil, result.Err
 	}
 	rows := make([][]string, len(result.Rows))
 	for i, row := range result.Rows {
 		for _, cell := range row {
-			rows[i] = append(rows[i], string(cell))
+			rows[i] = append(rows[i], s.names.Text(cell))
 		}
 	}
 	return rows, nil

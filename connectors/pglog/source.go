@@ -131,6 +131,9 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) (err error) {
 	if err := s.settle(ctx, s.db, at); err != nil {
 		return err
 	}
+	if err := s.reshape(ctx); err != nil {
+		return err
+	}
 	row, err := s.db.one(ctx, `SELECT current_setting('synchronous_standby_names') <> '', txid_current()`)
 	if err != nil {
 		return err
@@ -140,7 +143,7 @@ func (s *source) Open(ctx context.Context, after json.RawMessage) (err error) {
 	}
 	s.sync, s.since, s.skip = row[0] == "t", time.Now(), s.at.Done
 	s.handed, s.beat, s.told, s.from = s.since, s.since, s.at.LSN, s.at.LSN
-	s.wire, err = start(ctx, s.db.cfg, s.cfg.Slot, s.cfg.Publication, s.at.LSN)
+	s.wire, err = start(ctx, s.db.cfg, s.cfg.Slot, s.db.names.Stored(s.cfg.Publication), s.at.LSN)
 	if err != nil {
 		if loses(err) {
 			return s.lost("cannot give what comes next", err)

@@ -9,7 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/connectors/sqltable"
 	"github.com/onewindow/onewindow/exchange"
 )
 
@@ -108,5 +111,53 @@ func TestCharset(t *testing.T) {
 		if !strings.Contains(string(got[1].Raw), `d5ff`) {
 			t.Errorf("raw %s does not have the bytes", got[1].Raw)
 		}
+	}
+}
+
+// TestChineseNames follows a table with Chinese names in databases of other encodings.
+func TestChineseNames(t *testing.T) {
+	for _, test := range []struct{ encoding, charset string }{{"EUC_CN", ""}, {"EUC_CN", "gbk"}, {"SQL_ASCII", "gbk"}, {"SQL_ASCII", ""}} {
+		t.Run(test.encoding+"_"+test.charset, func(t *testing.T) {
+			d := newDepartment(t)
+			name := strings.ToLower(test.encoding) + "_" + d.schema
+			d.exec(t, `CREATE DATABASE `+name+` ENCODING '`+test.encoding+`' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
+			t.Cleanup(func() {
+				if _, err := d.ExecContext(context.WithoutCancel(t.Context()), `DROP DATABASE `+name+` WITH (FORCE)`); err != nil {
+					t.Error(err)
+				}
+			})
+			u, err := url.Parse(d.dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			u.Path, u.RawQuery = name, "sslmode=disable&search_path=public"
+			other := departmentAt(t, u.String())
+			other.slot = d.slot
+			raw, err := pgconn.Connect(t.Context(), u.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = raw.Close(context.WithoutCancel(t.Context())) }()
+			run := func(statement string) {
+				t.Helper()
+				bytes := statement
+				if test.encoding == "SQL_ASCII" {
+					bytes = sqltable.Names(test.charset).Stored(statement)
+				}
+				if err := raw.Exec(t.Context(), bytes).Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			run(`SET client_encoding = '` + map[string]string{"EUC_CN": "UTF8", "SQL_ASCII": "SQL_ASCII"}[test.encoding] + `'`)
+			run(`CREATE TABLE "人员" (id bigint PRIMARY KEY, "姓名" text)`)
+			run(`INSERT INTO "人员" VALUES (1, '张三')`)
+			def := other.definition("id", "姓名")
+			def.Log.Table, def.Log.Charset = "人员", test.charset
+			src := other.follow(t, def, nil)
+			rows := rowsOf(drain(t, src))
+			run(`INSERT INTO "人员" VALUES (2, '李四')`)
+			run(`DELETE FROM "人员" WHERE id = 1`)
+			expectTexts(t, append(rows, rowsOf(drain(t, src))...), "1,张三", "2,李四", "delete 1,-")
+		})
 	}
 }

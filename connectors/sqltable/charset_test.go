@@ -1,6 +1,7 @@
 package sqltable
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"maps"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/charset"
@@ -102,6 +105,51 @@ func TestBytesOfNoText(t *testing.T) {
 			t.Errorf("%+v", rows)
 		}
 	}
+}
+
+// TestChineseNames has tables and columns with Chinese names in databases of other encodings: without an encoding their
+// bytes are those of whoever made them, and are read once charset says what they are.
+func TestChineseNames(t *testing.T) {
+	outside := newDepartment(t, "postgres")
+	for _, test := range []struct{ encoding, client, charset string }{
+		{"EUC_CN", "UTF8", ""}, {"EUC_CN", "UTF8", charset.GBK}, {"SQL_ASCII", "UTF8", ""}, {"SQL_ASCII", "GBK", charset.GBK}, {"SQL_ASCII", "GBK", charset.GB18030},
+	} {
+		t.Run(test.encoding+"_"+test.client+"_"+test.charset, func(t *testing.T) {
+			db := encoded(t, outside, test.encoding)
+			bytes := func(text string) string { return text }
+			if test.client == "GBK" {
+				bytes = func(text string) string { return Names(charset.GBK).Stored(text) }
+			}
+			raw := rawConn(t, db.dsn)
+			for _, statement := range []string{`SET client_encoding = '` + map[string]string{"UTF8": "UTF8", "GBK": "SQL_ASCII"}[test.client] + `'`, `CREATE TABLE "人员" (id INTEGER PRIMARY KEY, "姓名" TEXT)`, `INSERT INTO "人员" VALUES (1, '张三')`} {
+				if err := raw.Exec(t.Context(), bytes(statement)).Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			config := TableConfig{Table: "人员", Key: []string{"id"}, Columns: []string{"id", "姓名"}, Charset: test.charset}
+			table := db.table(t, config)
+			rows := all(t, table, connectors.KeyRange{}, 10)
+			if len(rows) != 1 || rows[0].Values[1].Text != "张三" || table.Columns()[1].Name != "姓名" {
+				t.Errorf("%+v, columns %+v", rows, table.Columns())
+			}
+			if test.client == "GBK" {
+				config.Charset, config.Driver, config.DSNFile = "", db.driver, db.dsnFile
+				_, err := OpenTable(t.Context(), config)
+				expectFault(t, err, connectors.FaultTable, "charset")
+			}
+		})
+	}
+}
+
+// rawConn is a connection whose statements are sent as they are.
+func rawConn(t *testing.T, dsn string) *pgconn.PgConn {
+	t.Helper()
+	conn, err := pgconn.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	return conn
 }
 
 // encoded is another database of PostgreSQL.

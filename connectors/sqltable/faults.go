@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"path/filepath"
 	"strings"
 
@@ -56,6 +58,33 @@ func (t *Table) fault(ctx context.Context, doing string, err error) error {
 	default:
 		return connectors.Away(connectors.FaultUnreachable, err, "%s table %q: the database of dsn_file %q does not answer", doing, table, file)
 	}
+}
+
+// another names what answers in the place of the database, if a fault of connecting may come of that.
+func (t *Table) another(ctx context.Context, fault error) error {
+	code := connectors.CodeOf(fault)
+	if code != connectors.FaultUnreachable && code != connectors.FaultTooLarge && code != connectors.FaultUnclassified {
+		return fault
+	}
+	u, err := url.Parse(t.dsn)
+	if err != nil || u.Host == "" {
+		return fault
+	}
+	address := u.Host
+	if u.Port() == "" {
+		address = net.JoinHostPort(u.Hostname(), map[string]string{"mysql": "3306", "mariadb": "3306", "oracle": "1521", "sqlserver": "1433", "kingbase": "54321"}[t.cfg.Driver])
+	}
+	what := connectors.Answering(ctx, address)
+	switch {
+	case what == connectors.AnswersMySQL && (t.cfg.Driver == "mysql" || t.cfg.Driver == "mariadb"):
+		return fault
+	case what == "" && code != connectors.FaultTooLarge:
+		return fault
+	case what == "":
+		what = "something else"
+	}
+	return connectors.Refused(connectors.FaultNotThis, nil, "at the address in dsn_file %q there is %s, not a database of driver %s; correct host, port or driver",
+		filepath.Base(t.cfg.DSNFile), what, t.cfg.Driver)
 }
 
 // number is all that is told of an error whose text may have values of rows in it.

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -283,4 +285,38 @@ func TestFaultsOfSQLiteFiles(t *testing.T) {
 	}
 	def.SQL.DSNFile = secret(t, other)
 	expectFault(t, made(t, def).Open(t.Context(), nil), connectors.FaultBroken, "no SQLite database")
+}
+
+// TestOtherServersAreNamed has ports at which another program answers: the fault names it, whatever its bytes look like to the driver.
+func TestOtherServersAreNamed(t *testing.T) {
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	servers(t, func(t *testing.T, db department) {
+		db.people(t, "INTEGER")
+		u, err := url.Parse(db.dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		beside, _, _ := strings.Cut(os.Getenv("ONEWINDOW_TEST_SFTP"), " ")
+		if db.driver == "postgres" {
+			other, err := url.Parse(os.Getenv("ONEWINDOW_TEST_MARIADB"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			beside = other.Host
+		}
+		for host, word := range map[string]string{
+			web.Listener.Addr().String(): "an HTTP server",
+			beside:                       map[string]string{"postgres": "a MySQL or MariaDB database", "mariadb": "an SSH server"}[db.driver],
+		} {
+			if host == "" {
+				continue // that server does not run
+			}
+			changed := *u
+			changed.Host = host
+			def := db.definition()
+			def.SQL.DSNFile = secret(t, changed.String())
+			expectFault(t, made(t, def).Open(t.Context(), nil), connectors.FaultNotThis, word, db.driver)
+		}
+	})
 }

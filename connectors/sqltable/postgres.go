@@ -16,7 +16,36 @@ import (
 )
 
 // postgres is PostgreSQL, and KingbaseES and openGauss, which speak its protocol.
-type postgres struct{}
+type postgres struct {
+	// charset is that of names, if the definition states one; see [Names].
+	charset string
+}
+
+// Names turns names into the bytes that PostgreSQL has where a charset is stated, and back: then everything goes over
+// the connection as it is stored, names as well as values. An empty one leaves names as they are.
+type Names string
+
+// Stored returns the bytes of a name or of a query with names.
+func (n Names) Stored(text string) string {
+	if c, err := codingOf(string(n)); n != "" && err == nil && c.encode != nil {
+		if stored, err := c.encode.NewEncoder().String(text); err == nil {
+			return stored
+		}
+	}
+	return text
+}
+
+// Text returns the name that bytes stand for; bytes that are no name in the charset stay as they are.
+func (n Names) Text(stored []byte) string {
+	if n != "" {
+		if c, err := codingOf(string(n)); err == nil {
+			if text, valid := c.Decode(nil, stored); valid {
+				return string(text)
+			}
+		}
+	}
+	return string(stored)
+}
 
 func (postgres) connect(ctx context.Context, cfg TableConfig, dsn string) (engine, error) {
 	_, address, ok := strings.Cut(dsn, "://")
@@ -53,7 +82,9 @@ func (postgres) connect(ctx context.Context, cfg TableConfig, dsn string) (engin
 // maxMessage bounds a row that is still taken in; a row beyond it is refused with the connection.
 const maxMessage = 48 << 20
 
-func (postgres) identifier(name string) string             { return quoteWith(`"`, name) }
+func (d postgres) identifier(name string) string {
+	return quoteWith(`"`, Names(d.charset).Stored(name))
+}
 func (postgres) expression(_ column, quoted string) string { return quoted }
 func (postgres) present(quoted string) string              { return quoted + " IS NOT NULL" }
 func (postgres) compareRows() bool                         { return true }
@@ -155,31 +186,37 @@ func (e *postgresEngine) catalogue() string {
 	where := "pg_catalog.pg_table_is_visible(c.oid)"
 	schema, name, ok := strings.Cut(e.cfg.Table, ".")
 	if ok {
-		where = "n.nspname = " + quoteText(schema)
+		where = "n.nspname = " + e.name(schema)
 	} else {
 		name = schema
 	}
 	return `SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_catalog.format_type(a.atttypid, NULL)
 		FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.relname = ` + quoteText(name) + ` AND c.relkind IN ('r', 'v', 'm', 'f', 'p') AND ` + where + `
+		WHERE c.relname = ` + e.name(name) + ` AND c.relkind IN ('r', 'v', 'm', 'f', 'p') AND ` + where + `
 		AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`
+}
+
+// name is a name as a literal.
+func (e *postgresEngine) name(text string) string {
+	return quoteText(Names(e.cfg.Charset).Stored(text))
 }
 
 func (e *postgresEngine) describe(ctx context.Context) ([]column, error) {
 	var columns []column
 	err := e.exec(ctx, e.begin(0)+e.catalogue()+"; COMMIT", func(result int, cells [][]byte) error {
 		if result == beginning {
-			columns = append(columns, columnOf(cells))
+			columns = append(columns, e.column(cells))
 		}
 		return nil
 	})
 	return columns, err
 }
 
-func columnOf(cells [][]byte) column {
+func (e *postgresEngine) column(cells [][]byte) column {
+	names := Names(e.cfg.Charset)
 	return column{
-		Column: connectors.Column{Name: string(cells[0]), Type: string(cells[1]), Nullable: string(cells[2]) != "t"},
-		kind:   string(cells[3]),
+		Column: connectors.Column{Name: names.Text(cells[0]), Type: names.Text(cells[1]), Nullable: string(cells[2]) != "t"},
+		kind:   names.Text(cells[3]),
 	}
 }
 
@@ -189,7 +226,7 @@ func (e *postgresEngine) tables(ctx context.Context) ([]string, error) {
 		WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
 		ORDER BY CASE WHEN table_schema = current_schema() THEN 0 ELSE 1 END, 1 LIMIT 41`,
 		func(_ int, cells [][]byte) error {
-			names = append(names, string(cells[0]))
+			names = append(names, Names(e.cfg.Charset).Text(cells[0]))
 			return nil
 		})
 	return names, err
@@ -204,7 +241,7 @@ func (e *postgresEngine) read(ctx context.Context, query statement, yield func([
 		case beginning:
 			return yield(cells)
 		case beginning + 1:
-			columns = append(columns, columnOf(cells))
+			columns = append(columns, e.column(cells))
 		}
 		return nil
 	})

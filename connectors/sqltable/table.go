@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/onewindow/onewindow/connectors"
 )
@@ -108,6 +109,9 @@ func newTable(cfg TableConfig, order []string) (*Table, error) {
 	d, err := dialectOf(cfg.Driver)
 	if err != nil {
 		return nil, err
+	}
+	if _, ok := d.(postgres); ok {
+		d = postgres{charset: cfg.Charset}
 	}
 	if cfg.Limits.QueryTime <= 0 {
 		cfg.Limits.QueryTime = defaultQueryTime
@@ -206,7 +210,7 @@ func (t *Table) connect(ctx context.Context) error {
 	var err error
 	if t.engine, err = t.dialect.connect(limited, t.cfg, t.dsn); err != nil {
 		t.engine = nil
-		return t.fault(ctx, "connecting to", err)
+		return t.another(ctx, t.fault(ctx, "connecting to", err))
 	}
 	t.used = time.Now()
 	return nil
@@ -238,7 +242,9 @@ func (t *Table) missing(ctx context.Context) error {
 		return t.fault(ctx, "listing what there is beside", err)
 	}
 	there := "there is none that it may read"
-	if len(names) > 0 {
+	if slices.ContainsFunc(names, func(name string) bool { return !utf8.ValidString(name) }) {
+		there = "there are names that are not UTF-8, which are read once charset states what their bytes are: " + listed(names)
+	} else if len(names) > 0 {
 		there = "there are " + listed(names)
 	}
 	return connectors.Refused(connectors.FaultTable, nil,
@@ -258,7 +264,11 @@ func (t *Table) prepare(_ context.Context, columns []column) error {
 	}
 	var faults []error
 	if len(missing) > 0 {
-		faults = append(faults, connectors.Refused(connectors.FaultColumn, nil, "table %q has no column %s; it has %s", t.cfg.Table, listed(missing), listed(names)))
+		hint := ""
+		if slices.ContainsFunc(names, func(name string) bool { return !utf8.ValidString(name) }) {
+			hint = "; names that are not UTF-8 are read once charset states what their bytes are"
+		}
+		faults = append(faults, connectors.Refused(connectors.FaultColumn, nil, "table %q has no column %s; it has %s%s", t.cfg.Table, listed(missing), listed(names), hint))
 	}
 	for _, i := range t.order {
 		at := slices.Index(names, t.selected[i])

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
@@ -255,6 +257,8 @@ func TestNewPartitions(t *testing.T) {
 // TestFaults checks what cannot be read is told in words.
 func TestFaults(t *testing.T) {
 	c := embedded(t)
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
 	tests := []struct {
 		name  string
 		alter func(*connectors.Topic)
@@ -269,6 +273,7 @@ func TestFaults(t *testing.T) {
 		{"two lines", func(d *connectors.Topic) { d.URLFile = file(t, "kafka://a:1\nkafka://b:2") }, true, connectors.FaultSecret, connectors.ErrRefused, "one line"},
 		{"bad option", func(d *connectors.Topic) { d.URLFile = file(t, "kafka://a:1?x=y") }, true, connectors.FaultSecret, connectors.ErrRefused, "unknown option"},
 		{"no password file", func(d *connectors.Topic) { d.URLFile = file(t, "kafka://a:1?sasl=plain&user=u&password_file=/absent") }, true, connectors.FaultSecret, connectors.ErrRefused, "password file"},
+		{"another server", func(d *connectors.Topic) { d.URLFile = file(t, "kafka://"+web.Listener.Addr().String()) }, true, connectors.FaultNotThis, connectors.ErrRefused, "an HTTP server"},
 		{"nobody there", func(d *connectors.Topic) { d.URLFile = file(t, "kafka://127.0.0.1:1") }, true, connectors.FaultUnreachable, connectors.ErrNotConnected, "connecting for topic"},
 	}
 	for _, test := range tests {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -153,7 +154,12 @@ func (s *source) connect(ctx context.Context) (*bus.Bus, error) {
 	case ctx.Err() == nil && strings.HasPrefix(err.Error(), "bus: URL"), errors.Is(err, os.ErrNotExist):
 		return nil, connectors.Refused(connectors.FaultSecret, err, "url_file %q cannot be used", name)
 	}
-	return nil, s.fault(ctx, "connecting for", err)
+	fault := s.fault(ctx, "connecting for", err)
+	if u, uerr := url.Parse(address); uerr == nil && connectors.CodeOf(fault) == connectors.FaultUnreachable {
+		host, _, _ := strings.Cut(u.Host, ",")
+		fault = connectors.Mistaken(ctx, fault, host, "", fmt.Sprintf("url_file %q", name))
+	}
+	return nil, fault
 }
 
 // begin goes to the place in a partition after which messages are wanted.

@@ -27,7 +27,7 @@ func connectorCommand(ctx context.Context, args []string, out *os.File) error {
   connector schema                 print the JSON Schema of definitions, for editors
   connector status                 what the sources are doing; exit code 1 if one of them has a fault or its last proof is red
   connector proof [SOURCE]         compare a source, or all, with what the exchange holds; exit code 1 if they differ
-  connector proof --repair SOURCE  … and put right what differs
+  connector proof --repair SOURCE  … and put right what differs; with --allow-emptied also if nearly all rows are gone
   connector proofs [SOURCE]        the proofs that were made, newest first
   connector pause|resume|stop SOURCE
   connector accept SOURCE          agree to changed columns
@@ -36,6 +36,7 @@ func connectorCommand(ctx context.Context, args []string, out *os.File) error {
 	tokenFile := flags.String("token-file", "data/tokens/administrator.token", "file with your token")
 	config := flags.String("config", "", "configuration file for connector run")
 	repair := flags.Bool("repair", false, "connector proof: put right what differs")
+	allowEmptied := flags.Bool("allow-emptied", false, "connector proof --repair: delete also if the source shows hardly any of the records held")
 	action := ""
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		action, args = args[0], args[1:]
@@ -62,7 +63,7 @@ func connectorCommand(ctx context.Context, args []string, out *os.File) error {
 		return fmt.Errorf("%w: connector %s: wrong action or number of arguments; see onewindow connector -h", errUsage, action)
 	}
 	return withConnectors(*address, *tokenFile, func(client connectorsv1.ConnectorsServiceClient) error {
-		return leadConnectors(ctx, client, action, rest, *repair, out)
+		return leadConnectors(ctx, client, action, rest, repairing{*repair, *allowEmptied}, out)
 	})
 }
 
@@ -82,7 +83,7 @@ func withConnectors(address, tokenFile string, fn func(connectorsv1.ConnectorsSe
 }
 
 // leadConnectors does one action on the sources of a running hub.
-func leadConnectors(ctx context.Context, client connectorsv1.ConnectorsServiceClient, action string, args []string, repair bool, out io.Writer) error {
+func leadConnectors(ctx context.Context, client connectorsv1.ConnectorsServiceClient, action string, args []string, repair repairing, out io.Writer) error {
 	source := ""
 	if len(args) > 0 {
 		source = args[0]
@@ -208,6 +209,9 @@ func connectorStatus(ctx context.Context, client connectorsv1.ConnectorsServiceC
 		if s.GetFault() != "" {
 			fmt.Fprintf(out, "\n%s: %s\n  %s\n", s.GetName(), s.GetFaultCode(), s.GetFault())
 		}
+		if n := s.GetFailedAttempts(); n > 1 {
+			fmt.Fprintf(out, "  %s: %d failed attempts since %s\n", s.GetName(), n, s.GetFailingSinceTime().AsTime().Local().Format("2006-01-02 15:04:05"))
+		}
 		if s.GetFault() != "" || s.GetProof().GetVerdict() == connectorsv1.ProofVerdict_PROOF_VERDICT_DIFFERENT {
 			needy++
 		}
@@ -218,8 +222,11 @@ func connectorStatus(ctx context.Context, client connectorsv1.ConnectorsServiceC
 	return nil
 }
 
+// repairing says what a proof may put right.
+type repairing struct{ repair, allowEmptied bool }
+
 // proveConnectors asks for proofs, waits for them and shows them.
-func proveConnectors(ctx context.Context, client connectorsv1.ConnectorsServiceClient, source string, repair bool, out io.Writer) error {
+func proveConnectors(ctx context.Context, client connectorsv1.ConnectorsServiceClient, source string, repair repairing, out io.Writer) error {
 	sources := []string{source}
 	if source == "" {
 		sources = nil
@@ -249,8 +256,8 @@ func proveConnectors(ctx context.Context, client connectorsv1.ConnectorsServiceC
 }
 
 // proveOne asks for one proof and waits for its report.
-func proveOne(ctx context.Context, client connectorsv1.ConnectorsServiceClient, source string, repair bool) (*connectorsv1.Proof, error) {
-	asked, err := client.ProveSource(ctx, &connectorsv1.ProveSourceRequest{Name: source, Repair: repair})
+func proveOne(ctx context.Context, client connectorsv1.ConnectorsServiceClient, source string, repair repairing) (*connectorsv1.Proof, error) {
+	asked, err := client.ProveSource(ctx, &connectorsv1.ProveSourceRequest{Name: source, Repair: repair.repair, AllowEmptied: repair.allowEmptied})
 	if err != nil {
 		return nil, err
 	}
@@ -297,6 +304,9 @@ func printProofs(out io.Writer, proofs ...*connectorsv1.Proof) {
 			continue
 		}
 		fmt.Fprintf(out, "  source    %9d rows  %s\n  exchange  %9d rows  %s\n", p.GetSourceRows(), p.GetSourceHash(), p.GetHeldRows(), p.GetHeldHash())
+		if spots := p.GetBlindSpots(); len(spots) > 0 {
+			fmt.Fprintf(out, "  not seen by this proof: %s (see connectors/README.md)\n", strings.Join(spots, ", "))
+		}
 		if p.GetSourceRejected() > 0 {
 			fmt.Fprintf(out, "  %d rows of the source are rejected by the rules of %s\n", p.GetSourceRejected(), p.GetResource())
 		}

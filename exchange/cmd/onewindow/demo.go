@@ -170,19 +170,13 @@ func (d *demo) play(ctx context.Context, h *hub, systems county.State, hubStarte
 	if err != nil {
 		return err
 	}
-	ctx, stopReading := context.WithCancel(ctx)
-	defer stopReading()
-	var reading errgroup.Group
-	reading.Go(func() error { return h.runner.Run(ctx, defs) })
+	if err := h.runner.SetDefinitions(defs); err != nil {
+		return err
+	}
 	if d.reportFile == "" {
-		err = d.load(ctx, h, s)
-	} else {
-		err = d.measure(ctx, h, s, systems, hubStarted)
+		return d.load(ctx, h, s)
 	}
-	if err != nil || d.reportFile != "" {
-		stopReading()
-	}
-	return errors.Join(err, reading.Wait())
+	return d.measure(ctx, h, s, systems, hubStarted)
 }
 
 // load waits for the sources and issues the licences that do not exist yet.

@@ -212,7 +212,7 @@ func (d *connectorDrill) finish(ctx context.Context) error {
 		}
 	}
 	// A cursor never sees a delete; the reconciliation does.
-	repaired, err := proveOne(ctx, client.connectors, "water/cursor", true)
+	repaired, err := proveOne(ctx, client.connectors, "water/cursor", repairing{repair: true})
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func (d *connectorDrill) finish(ctx context.Context) error {
 		repaired.GetMissing(), repaired.GetDifferent(), repaired.GetExtra(), repaired.GetRepaired())
 	red := 0
 	for _, source := range drillSources {
-		proof, err := proveOne(ctx, client.connectors, source, false)
+		proof, err := proveOne(ctx, client.connectors, source, repairing{})
 		if err != nil {
 			return err
 		}

@@ -180,7 +180,7 @@ func (h *hall) in(name string, state connectorsv1.SourceState) *connectorsv1.Sou
 // proof proves a source and wants a verdict.
 func (h *hall) proof(name string, repair bool, want connectorsv1.ProofVerdict) *connectorsv1.Proof {
 	h.t.Helper()
-	p, err := proveOne(h.t.Context(), h.client.connectors, name, repair)
+	p, err := proveOne(h.t.Context(), h.client.connectors, name, repairing{repair: repair})
 	if err != nil {
 		h.t.Fatal(err)
 	}

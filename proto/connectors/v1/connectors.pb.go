@@ -268,9 +268,12 @@ type Source struct {
 	// When everything that the source held had last been read.
 	CaughtUpTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=caught_up_time,json=caughtUpTime,proto3" json:"caught_up_time,omitempty"`
 	// The newest proof of completeness, if there is one.
-	Proof         *Proof `protobuf:"bytes,15,opt,name=proof,proto3" json:"proof,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Proof *Proof `protobuf:"bytes,15,opt,name=proof,proto3" json:"proof,omitempty"`
+	// How often the source failed since failing_since_time without getting on in between; 0 if it gets on.
+	FailedAttempts   int64                  `protobuf:"varint,16,opt,name=failed_attempts,json=failedAttempts,proto3" json:"failed_attempts,omitempty"`
+	FailingSinceTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=failing_since_time,json=failingSinceTime,proto3" json:"failing_since_time,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Source) Reset() {
@@ -404,6 +407,20 @@ func (x *Source) GetCaughtUpTime() *timestamppb.Timestamp {
 func (x *Source) GetProof() *Proof {
 	if x != nil {
 		return x.Proof
+	}
+	return nil
+}
+
+func (x *Source) GetFailedAttempts() int64 {
+	if x != nil {
+		return x.FailedAttempts
+	}
+	return 0
+}
+
+func (x *Source) GetFailingSinceTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FailingSinceTime
 	}
 	return nil
 }
@@ -1386,7 +1403,10 @@ type ProveSourceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Publish what is missing or different, and delete what the source no longer has.
-	Repair        bool `protobuf:"varint,2,opt,name=repair,proto3" json:"repair,omitempty"`
+	Repair bool `protobuf:"varint,2,opt,name=repair,proto3" json:"repair,omitempty"`
+	// With repair: delete also if the source shows hardly any of the records that the exchange holds from it. Without
+	// it such a repair is refused as SOURCE_EMPTIED.
+	AllowEmptied  bool `protobuf:"varint,3,opt,name=allow_emptied,json=allowEmptied,proto3" json:"allow_emptied,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1431,6 +1451,13 @@ func (x *ProveSourceRequest) GetName() string {
 func (x *ProveSourceRequest) GetRepair() bool {
 	if x != nil {
 		return x.Repair
+	}
+	return false
+}
+
+func (x *ProveSourceRequest) GetAllowEmptied() bool {
+	if x != nil {
+		return x.AllowEmptied
 	}
 	return false
 }
@@ -1600,9 +1627,12 @@ type Proof struct {
 	// Up to 1,000 differing keys; 20 within a list of sources.
 	Differences []*Difference `protobuf:"bytes,15,rep,name=differences,proto3" json:"differences,omitempty"`
 	// How many of them were put right.
-	Repaired      int64  `protobuf:"varint,16,opt,name=repaired,proto3" json:"repaired,omitempty"`
-	FaultCode     string `protobuf:"bytes,17,opt,name=fault_code,json=faultCode,proto3" json:"fault_code,omitempty"`
-	Fault         string `protobuf:"bytes,18,opt,name=fault,proto3" json:"fault,omitempty"`
+	Repaired  int64  `protobuf:"varint,16,opt,name=repaired,proto3" json:"repaired,omitempty"`
+	FaultCode string `protobuf:"bytes,17,opt,name=fault_code,json=faultCode,proto3" json:"fault_code,omitempty"`
+	Fault     string `protobuf:"bytes,18,opt,name=fault,proto3" json:"fault,omitempty"`
+	// Losses and faults that the proof could not have seen, also where it is green: "SAME_READER", "SAME_PAGES",
+	// "SAME_FILES", "RETENTION", "OWNERS_DELIVERY", "DELETES", "ROWS_WITHOUT_KEY".
+	BlindSpots    []string `protobuf:"bytes,19,rep,name=blind_spots,json=blindSpots,proto3" json:"blind_spots,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1761,6 +1791,13 @@ func (x *Proof) GetFault() string {
 		return x.Fault
 	}
 	return ""
+}
+
+func (x *Proof) GetBlindSpots() []string {
+	if x != nil {
+		return x.BlindSpots
+	}
+	return nil
 }
 
 type Difference struct {
@@ -2215,7 +2252,7 @@ const file_connectors_v1_connectors_proto_rawDesc = "" +
 	"\x1econnectors/v1/connectors.proto\x12\rconnectors.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n" +
 	"\x12ListSourcesRequest\"F\n" +
 	"\x13ListSourcesResponse\x12/\n" +
-	"\asources\x18\x01 \x03(\v2\x15.connectors.v1.SourceR\asources\"\x8d\x06\n" +
+	"\asources\x18\x01 \x03(\v2\x15.connectors.v1.SourceR\asources\"\x80\a\n" +
 	"\x06Source\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1a\n" +
@@ -2233,7 +2270,9 @@ const file_connectors_v1_connectors_proto_rawDesc = "" +
 	"\n" +
 	"fault_code\x18\r \x01(\tR\tfaultCode\x12@\n" +
 	"\x0ecaught_up_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\fcaughtUpTime\x12*\n" +
-	"\x05proof\x18\x0f \x01(\v2\x14.connectors.v1.ProofR\x05proof\x1aA\n" +
+	"\x05proof\x18\x0f \x01(\v2\x14.connectors.v1.ProofR\x05proof\x12'\n" +
+	"\x0ffailed_attempts\x18\x10 \x01(\x03R\x0efailedAttempts\x12H\n" +
+	"\x12failing_since_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\x10failingSinceTime\x1aA\n" +
 	"\x13RejectedByRuleEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a;\n" +
@@ -2291,17 +2330,18 @@ const file_connectors_v1_connectors_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"*\n" +
 	"\x14AcceptColumnsRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x17\n" +
-	"\x15AcceptColumnsResponse\"@\n" +
+	"\x15AcceptColumnsResponse\"e\n" +
 	"\x12ProveSourceRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06repair\x18\x02 \x01(\bR\x06repair\"%\n" +
+	"\x06repair\x18\x02 \x01(\bR\x06repair\x12#\n" +
+	"\rallow_emptied\x18\x03 \x01(\bR\fallowEmptied\"%\n" +
 	"\x13ProveSourceResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"H\n" +
 	"\x11ListProofsRequest\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\"B\n" +
 	"\x12ListProofsResponse\x12,\n" +
-	"\x06proofs\x18\x01 \x03(\v2\x14.connectors.v1.ProofR\x06proofs\"\xf5\x04\n" +
+	"\x06proofs\x18\x01 \x03(\v2\x14.connectors.v1.ProofR\x06proofs\"\x96\x05\n" +
 	"\x05Proof\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1a\n" +
@@ -2325,7 +2365,9 @@ const file_connectors_v1_connectors_proto_rawDesc = "" +
 	"\brepaired\x18\x10 \x01(\x03R\brepaired\x12\x1d\n" +
 	"\n" +
 	"fault_code\x18\x11 \x01(\tR\tfaultCode\x12\x14\n" +
-	"\x05fault\x18\x12 \x01(\tR\x05fault\".\n" +
+	"\x05fault\x18\x12 \x01(\tR\x05fault\x12\x1f\n" +
+	"\vblind_spots\x18\x13 \x03(\tR\n" +
+	"blindSpots\".\n" +
 	"\n" +
 	"Difference\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x0e\n" +
@@ -2466,52 +2508,53 @@ var file_connectors_v1_connectors_proto_depIdxs = []int32{
 	40, // 5: connectors.v1.Source.newest_event_time:type_name -> google.protobuf.Timestamp
 	40, // 6: connectors.v1.Source.caught_up_time:type_name -> google.protobuf.Timestamp
 	30, // 7: connectors.v1.Source.proof:type_name -> connectors.v1.Proof
-	13, // 8: connectors.v1.CheckSourcesResponse.sources:type_name -> connectors.v1.CheckedSource
-	14, // 9: connectors.v1.CheckedSource.faults:type_name -> connectors.v1.SourceFault
-	15, // 10: connectors.v1.CheckedSource.rows:type_name -> connectors.v1.SampleRow
-	40, // 11: connectors.v1.SampleRow.event_time:type_name -> google.protobuf.Timestamp
-	30, // 12: connectors.v1.ListProofsResponse.proofs:type_name -> connectors.v1.Proof
-	1,  // 13: connectors.v1.Proof.verdict:type_name -> connectors.v1.ProofVerdict
-	40, // 14: connectors.v1.Proof.start_time:type_name -> google.protobuf.Timestamp
-	40, // 15: connectors.v1.Proof.end_time:type_name -> google.protobuf.Timestamp
-	31, // 16: connectors.v1.Proof.differences:type_name -> connectors.v1.Difference
-	34, // 17: connectors.v1.ListRejectedResponse.rows:type_name -> connectors.v1.RejectedRow
-	40, // 18: connectors.v1.RejectedRow.time:type_name -> google.protobuf.Timestamp
-	40, // 19: connectors.v1.RejectedRow.mend_time:type_name -> google.protobuf.Timestamp
-	39, // 20: connectors.v1.MendRejectedRequest.columns:type_name -> connectors.v1.MendRejectedRequest.ColumnsEntry
-	2,  // 21: connectors.v1.ConnectorsService.ListSources:input_type -> connectors.v1.ListSourcesRequest
-	5,  // 22: connectors.v1.ConnectorsService.PutSource:input_type -> connectors.v1.PutSourceRequest
-	7,  // 23: connectors.v1.ConnectorsService.GetDefinition:input_type -> connectors.v1.GetDefinitionRequest
-	9,  // 24: connectors.v1.ConnectorsService.DeleteSource:input_type -> connectors.v1.DeleteSourceRequest
-	11, // 25: connectors.v1.ConnectorsService.CheckSources:input_type -> connectors.v1.CheckSourcesRequest
-	16, // 26: connectors.v1.ConnectorsService.PauseSource:input_type -> connectors.v1.PauseSourceRequest
-	18, // 27: connectors.v1.ConnectorsService.ResumeSource:input_type -> connectors.v1.ResumeSourceRequest
-	20, // 28: connectors.v1.ConnectorsService.StopSource:input_type -> connectors.v1.StopSourceRequest
-	22, // 29: connectors.v1.ConnectorsService.RereadSource:input_type -> connectors.v1.RereadSourceRequest
-	24, // 30: connectors.v1.ConnectorsService.AcceptColumns:input_type -> connectors.v1.AcceptColumnsRequest
-	26, // 31: connectors.v1.ConnectorsService.ProveSource:input_type -> connectors.v1.ProveSourceRequest
-	28, // 32: connectors.v1.ConnectorsService.ListProofs:input_type -> connectors.v1.ListProofsRequest
-	32, // 33: connectors.v1.ConnectorsService.ListRejected:input_type -> connectors.v1.ListRejectedRequest
-	35, // 34: connectors.v1.ConnectorsService.MendRejected:input_type -> connectors.v1.MendRejectedRequest
-	3,  // 35: connectors.v1.ConnectorsService.ListSources:output_type -> connectors.v1.ListSourcesResponse
-	6,  // 36: connectors.v1.ConnectorsService.PutSource:output_type -> connectors.v1.PutSourceResponse
-	8,  // 37: connectors.v1.ConnectorsService.GetDefinition:output_type -> connectors.v1.GetDefinitionResponse
-	10, // 38: connectors.v1.ConnectorsService.DeleteSource:output_type -> connectors.v1.DeleteSourceResponse
-	12, // 39: connectors.v1.ConnectorsService.CheckSources:output_type -> connectors.v1.CheckSourcesResponse
-	17, // 40: connectors.v1.ConnectorsService.PauseSource:output_type -> connectors.v1.PauseSourceResponse
-	19, // 41: connectors.v1.ConnectorsService.ResumeSource:output_type -> connectors.v1.ResumeSourceResponse
-	21, // 42: connectors.v1.ConnectorsService.StopSource:output_type -> connectors.v1.StopSourceResponse
-	23, // 43: connectors.v1.ConnectorsService.RereadSource:output_type -> connectors.v1.RereadSourceResponse
-	25, // 44: connectors.v1.ConnectorsService.AcceptColumns:output_type -> connectors.v1.AcceptColumnsResponse
-	27, // 45: connectors.v1.ConnectorsService.ProveSource:output_type -> connectors.v1.ProveSourceResponse
-	29, // 46: connectors.v1.ConnectorsService.ListProofs:output_type -> connectors.v1.ListProofsResponse
-	33, // 47: connectors.v1.ConnectorsService.ListRejected:output_type -> connectors.v1.ListRejectedResponse
-	36, // 48: connectors.v1.ConnectorsService.MendRejected:output_type -> connectors.v1.MendRejectedResponse
-	35, // [35:49] is the sub-list for method output_type
-	21, // [21:35] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	40, // 8: connectors.v1.Source.failing_since_time:type_name -> google.protobuf.Timestamp
+	13, // 9: connectors.v1.CheckSourcesResponse.sources:type_name -> connectors.v1.CheckedSource
+	14, // 10: connectors.v1.CheckedSource.faults:type_name -> connectors.v1.SourceFault
+	15, // 11: connectors.v1.CheckedSource.rows:type_name -> connectors.v1.SampleRow
+	40, // 12: connectors.v1.SampleRow.event_time:type_name -> google.protobuf.Timestamp
+	30, // 13: connectors.v1.ListProofsResponse.proofs:type_name -> connectors.v1.Proof
+	1,  // 14: connectors.v1.Proof.verdict:type_name -> connectors.v1.ProofVerdict
+	40, // 15: connectors.v1.Proof.start_time:type_name -> google.protobuf.Timestamp
+	40, // 16: connectors.v1.Proof.end_time:type_name -> google.protobuf.Timestamp
+	31, // 17: connectors.v1.Proof.differences:type_name -> connectors.v1.Difference
+	34, // 18: connectors.v1.ListRejectedResponse.rows:type_name -> connectors.v1.RejectedRow
+	40, // 19: connectors.v1.RejectedRow.time:type_name -> google.protobuf.Timestamp
+	40, // 20: connectors.v1.RejectedRow.mend_time:type_name -> google.protobuf.Timestamp
+	39, // 21: connectors.v1.MendRejectedRequest.columns:type_name -> connectors.v1.MendRejectedRequest.ColumnsEntry
+	2,  // 22: connectors.v1.ConnectorsService.ListSources:input_type -> connectors.v1.ListSourcesRequest
+	5,  // 23: connectors.v1.ConnectorsService.PutSource:input_type -> connectors.v1.PutSourceRequest
+	7,  // 24: connectors.v1.ConnectorsService.GetDefinition:input_type -> connectors.v1.GetDefinitionRequest
+	9,  // 25: connectors.v1.ConnectorsService.DeleteSource:input_type -> connectors.v1.DeleteSourceRequest
+	11, // 26: connectors.v1.ConnectorsService.CheckSources:input_type -> connectors.v1.CheckSourcesRequest
+	16, // 27: connectors.v1.ConnectorsService.PauseSource:input_type -> connectors.v1.PauseSourceRequest
+	18, // 28: connectors.v1.ConnectorsService.ResumeSource:input_type -> connectors.v1.ResumeSourceRequest
+	20, // 29: connectors.v1.ConnectorsService.StopSource:input_type -> connectors.v1.StopSourceRequest
+	22, // 30: connectors.v1.ConnectorsService.RereadSource:input_type -> connectors.v1.RereadSourceRequest
+	24, // 31: connectors.v1.ConnectorsService.AcceptColumns:input_type -> connectors.v1.AcceptColumnsRequest
+	26, // 32: connectors.v1.ConnectorsService.ProveSource:input_type -> connectors.v1.ProveSourceRequest
+	28, // 33: connectors.v1.ConnectorsService.ListProofs:input_type -> connectors.v1.ListProofsRequest
+	32, // 34: connectors.v1.ConnectorsService.ListRejected:input_type -> connectors.v1.ListRejectedRequest
+	35, // 35: connectors.v1.ConnectorsService.MendRejected:input_type -> connectors.v1.MendRejectedRequest
+	3,  // 36: connectors.v1.ConnectorsService.ListSources:output_type -> connectors.v1.ListSourcesResponse
+	6,  // 37: connectors.v1.ConnectorsService.PutSource:output_type -> connectors.v1.PutSourceResponse
+	8,  // 38: connectors.v1.ConnectorsService.GetDefinition:output_type -> connectors.v1.GetDefinitionResponse
+	10, // 39: connectors.v1.ConnectorsService.DeleteSource:output_type -> connectors.v1.DeleteSourceResponse
+	12, // 40: connectors.v1.ConnectorsService.CheckSources:output_type -> connectors.v1.CheckSourcesResponse
+	17, // 41: connectors.v1.ConnectorsService.PauseSource:output_type -> connectors.v1.PauseSourceResponse
+	19, // 42: connectors.v1.ConnectorsService.ResumeSource:output_type -> connectors.v1.ResumeSourceResponse
+	21, // 43: connectors.v1.ConnectorsService.StopSource:output_type -> connectors.v1.StopSourceResponse
+	23, // 44: connectors.v1.ConnectorsService.RereadSource:output_type -> connectors.v1.RereadSourceResponse
+	25, // 45: connectors.v1.ConnectorsService.AcceptColumns:output_type -> connectors.v1.AcceptColumnsResponse
+	27, // 46: connectors.v1.ConnectorsService.ProveSource:output_type -> connectors.v1.ProveSourceResponse
+	29, // 47: connectors.v1.ConnectorsService.ListProofs:output_type -> connectors.v1.ListProofsResponse
+	33, // 48: connectors.v1.ConnectorsService.ListRejected:output_type -> connectors.v1.ListRejectedResponse
+	36, // 49: connectors.v1.ConnectorsService.MendRejected:output_type -> connectors.v1.MendRejectedResponse
+	36, // [36:50] is the sub-list for method output_type
+	22, // [22:36] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_connectors_v1_connectors_proto_init() }
