@@ -24,7 +24,11 @@ type problem struct {
 
 // statusProblem is the problem of a gRPC status.
 func statusProblem(s *status.Status) problem {
-	return problem{Status: runtime.HTTPStatusFromCode(s.Code()), Reason: reasonOf(s), Detail: s.Message()}
+	p := problem{Status: runtime.HTTPStatusFromCode(s.Code()), Reason: reasonOf(s), Detail: s.Message()}
+	if p.Reason == reasonDiskFull { // not 429: the caller asks for no more than it may
+		p.Status = http.StatusInsufficientStorage
+	}
+	return p
 }
 
 // write answers r with the problem.

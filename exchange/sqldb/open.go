@@ -138,6 +138,16 @@ func contention(err error) bool {
 	return false
 }
 
+// Full reports whether err says that the disk of the database has no room.
+func Full(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "53100"
+	}
+	var lite *sqlite.Error
+	return errors.As(err, &lite) && lite.Code()&0xff == sqlitelib.SQLITE_FULL
+}
+
 // Unique says whether err reports a violated unique or primary key.
 func Unique(err error) bool {
 	var pg *pgconn.PgError

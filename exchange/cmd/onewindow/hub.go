@@ -181,7 +181,7 @@ func (h *hub) clickHouse() (clickhouse.Options, string, error) {
 // and tokens: keys and tokens belong to the process that answers calls.
 func (h *hub) openDomain(ctx context.Context) (err error) {
 	h.exchange, err = exchange.New(ctx, exchange.Config{
-		DB: h.db, Topics: h.topics, Records: h.store, Licenses: licenses.NewHoldings(h.db, time.Now),
+		DB: h.db, Topics: h.intake(), Records: h.store, Licenses: licenses.NewHoldings(h.db, time.Now),
 		Logger: h.logger, Partitions: h.cfg.Partitions, Now: time.Now,
 	})
 	if err != nil {
@@ -363,25 +363,6 @@ func (h *hub) serve(ctx context.Context, group *errgroup.Group) error {
 func (h *hub) newServer() (*server.Server, error) {
 	return server.New(server.Config{
 		Logger: h.logger, Authenticator: h.tokens, Console: console.Handler(), Version: version(), Handlers: h.timestamps(),
-		Parts: []server.Part{
-			{Name: "topics", Check: func(ctx context.Context) (string, error) {
-				return h.cfg.kind(h.cfg.Topics, "Apache Kafka"), h.topics.Ping(ctx)
-			}},
-			{Name: "engine", Check: func(ctx context.Context) (string, error) {
-				return h.cfg.kind(h.cfg.ClickHouse, "ClickHouse"), h.store.Ping(ctx)
-			}},
-			{Name: "state", Check: func(ctx context.Context) (string, error) {
-				return h.cfg.kind(h.cfg.Database, "PostgreSQL"), h.db.PingContext(ctx)
-			}},
-			{Name: "signing", Check: h.checkSigning},
-		},
+		Parts: h.parts(), Errors: diskErrors(), Metrics: h.metrics(),
 	}, h.exchange.Service(), h.runner.Service(), withErrors(h.registry.Service(), signingErrors()), h.signingService(), h.store.Service())
-}
-
-// kind names a backend for people.
-func (c Config) kind(setting, outside string) string {
-	if setting == embedded {
-		return embedded
-	}
-	return outside
 }
