@@ -27,7 +27,7 @@ const (
 // parts are what /readyz reports of this process: what it cannot work without,
 // and what an operator must know before it is too late.
 func (h *hub) parts() []server.Part {
-	parts := []server.Part{{Name: "disk", Advisory: true, Check: h.disk().check}}
+	var parts []server.Part
 	if h.topics != nil {
 		parts = append(parts, server.Part{Name: "topics", Check: h.checkTopics})
 	}
@@ -44,6 +44,7 @@ func (h *hub) parts() []server.Part {
 	if h.signing != nil || h.remote != nil {
 		parts = append(parts, server.Part{Name: "signing", Check: h.checkSigning})
 	}
+	parts = append(parts, server.Part{Name: "disk", Advisory: true, Check: h.disk().check})
 	if h.outbox != nil {
 		parts = append(parts, server.Part{Name: "outbox", Advisory: true, Check: (&stall{now: time.Now}).outbox(h)})
 	}
@@ -117,10 +118,10 @@ func expiryWarning(line, subject string, end, now time.Time) error {
 func sourcesReport(all []connectors.Status) (string, error) {
 	var failing, blocked []string
 	for _, s := range all {
-		switch s.State {
-		case connectors.Failing:
+		if s.State == connectors.Failing {
 			failing = append(failing, s.Name)
-		case connectors.Blocked:
+		}
+		if s.State == connectors.Blocked {
 			blocked = append(blocked, s.Name)
 		}
 	}
