@@ -58,6 +58,8 @@ type hub struct {
 	tokens   *access.Tokens
 	runner   *connectors.Runner
 
+	installation *installation
+
 	closers []closer // in the order of opening
 }
 
@@ -80,6 +82,16 @@ func (h *hub) open(ctx context.Context) error {
 	if err := os.MkdirAll(h.cfg.Data, 0o750); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
+	if err := h.openInstallation(); err != nil {
+		return err
+	}
+	if err := h.openParts(ctx); err != nil {
+		return err
+	}
+	return h.installation.finish()
+}
+
+func (h *hub) openParts(ctx context.Context) error {
 	if h.signingOnly() {
 		return h.openSigning(ctx)
 	}
@@ -89,6 +101,7 @@ func (h *hub) open(ctx context.Context) error {
 		}
 	}
 	if h.engineOnly() {
+		h.installation.established(storeEngine)
 		return nil
 	}
 	if err := h.openStores(ctx); err != nil {
@@ -126,13 +139,24 @@ func (h *hub) openEngine(ctx context.Context) error {
 // openStores opens the state database, the topics and the analytical store.
 func (h *hub) openStores(ctx context.Context) (err error) {
 	if h.db, err = sqldb.Open(ctx, h.cfg.databaseURL()); err != nil {
+		if errors.Is(err, sqldb.ErrDamaged) {
+			return fmt.Errorf("%w: %s", err, h.cfg.remedy(storeState))
+		}
 		return err
 	}
 	h.closing("state database", h.db.Close)
+	if err := h.identifyState(ctx); err != nil {
+		return err
+	}
 	if h.topics, err = bus.Open(ctx, bus.Config{URL: h.cfg.topicsURL(), Logger: h.logger}); err != nil {
 		return err
 	}
 	h.closing("topics", h.topics.Close)
+	if h.cfg.Topics == embedded {
+		if err := h.identifyFolder(storeTopics); err != nil {
+			return err
+		}
+	}
 	options, database, err := h.clickHouse()
 	if err != nil {
 		return err
@@ -144,7 +168,7 @@ func (h *hub) openStores(ctx context.Context) (err error) {
 		return err
 	}
 	h.closing("analytics", h.store.Close)
-	return nil
+	return h.identifyEngine(ctx)
 }
 
 // clickHouse returns how the client reaches ClickHouse: in process, or by URL.

@@ -110,7 +110,7 @@ func (h *hub) openSigning(ctx context.Context) error {
 	}
 	h.closing("signing", h.signing.Close)
 	h.signer = h.signing.As(registryName)
-	return nil
+	return h.identifyFolder(storeSigning)
 }
 
 // registryGrant lets the licence registry sign and seal.
