@@ -162,24 +162,24 @@ func (s *Service) seal(ctx context.Context, caller Caller, requestID, sealID str
 
 // timestamp is this hub's own RFC 3161 timestamp of data.
 func (s *Service) timestamp(ctx context.Context, data []byte) ([]byte, error) {
-	authority, err := s.timestampAuthority(ctx, "hub")
+	signer, err := s.ring.Signer(ctx, LineTimestamp, keys.Use{Caller: "hub", Purpose: "timestamp"})
+	if err != nil {
+		return nil, err
+	}
+	authority, err := s.timestampAuthority(signer)
 	if err != nil {
 		return nil, err
 	}
 	return authority.Stamp(ctx, data)
 }
 
-func (s *Service) timestampAuthority(ctx context.Context, caller string) (*tsa.Authority, error) {
-	signer, err := s.ring.Signer(ctx, LineTimestamp, keys.Use{Caller: caller, Purpose: "timestamp"})
-	if err != nil {
-		return nil, err
-	}
+func (s *Service) timestampAuthority(signer *keys.Signer) (*tsa.Authority, error) {
 	return tsa.New(tsa.Config{Signer: signer, Chain: signer.Chain(), Now: s.cfg.Now, Logger: s.cfg.Logger})
 }
 
 // TimestampHandler answers RFC 3161 queries over HTTP, without a token: a
 // timestamp says nothing but when, and everybody may ask, up to 20 times a
-// second in all, since each is a use of a key and in the use log for ever.
+// second in all. They stand in the use log as a series, one entry a minute.
 func (s *Service) TimestampHandler() http.Handler {
 	limit := rate.NewLimiter(timestampRate, timestampBurst)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -188,13 +188,22 @@ func (s *Service) TimestampHandler() http.Handler {
 			http.Error(w, "too many timestamps are asked for; try again in a second", http.StatusTooManyRequests)
 			return
 		}
-		authority, err := s.timestampAuthority(r.Context(), "anybody")
+		authority, err := s.publicTimestamps(r.Context())
 		if err != nil {
 			http.Error(w, "no timestamps now; try again", http.StatusServiceUnavailable)
 			return
 		}
 		authority.ServeHTTP(w, r)
 	})
+}
+
+// publicTimestamps is the authority for one query of anybody.
+func (s *Service) publicTimestamps(ctx context.Context) (*tsa.Authority, error) {
+	signer, err := s.stamps.Signer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.timestampAuthority(signer)
 }
 
 // VerifyFile implements signing.v1. Anybody who may call may verify.

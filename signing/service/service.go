@@ -64,6 +64,7 @@ type Service struct {
 	cfg     Config
 	journal *keys.Journal
 	ring    *keys.Ring
+	stamps  *keys.Series // timestamps that anybody asks for
 	seals   *ses.Register
 	results *results
 	issuing map[string]*pki.Authority // by algorithm of the authority: "sm2", "p256"
@@ -112,6 +113,8 @@ func (s *Service) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, s.ring.Close)
+	s.stamps = s.ring.Series(LineTimestamp, keys.Use{Caller: "anybody", Purpose: "timestamps"}, time.Minute)
+	s.closers = append(s.closers, s.stamps.Close)
 	if s.seals, err = ses.OpenRegister(filepath.Join(s.cfg.Dir, "seals"), s.cfg.Now); err != nil {
 		return err
 	}
