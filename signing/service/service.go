@@ -127,6 +127,10 @@ func (s *Service) open(ctx context.Context) (err error) {
 	}
 	for line, algorithm := range map[string]string{LineLicense: signing.ES256, LineSealMaker: signing.SM2SM3, LineTimestamp: signing.ES256} {
 		key, err := s.ring.EnsureActive(ctx, keys.Spec{Line: line, Algorithm: algorithm})
+		if errors.Is(err, keys.ErrNoActiveKey) { // withdrawn: only a running service can publish and activate the next
+			s.cfg.Logger.WarnContext(ctx, "line signs nothing until a key of it is active", slog.String("line", line))
+			continue
+		}
 		if err != nil {
 			return err
 		}

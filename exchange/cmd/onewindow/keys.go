@@ -26,6 +26,7 @@ func keysCommand(ctx context.Context, args []string, out *os.File) (err error) {
   keys rotate LINE                 make and publish the line's next key
   keys create LINE ALGORITHM [TOKEN]
   keys publish|activate KEY
+  keys withdraw KEY                end its use at once, for instance because others may know it
   keys request-destruction KEY     one person asks …
   keys approve-destruction KEY     … and another approves (each with a token of their own)
   keys audit                       verify the whole log of key uses in the data folder, line by line; needs no hub`)
@@ -89,7 +90,7 @@ func changeKeys(ctx context.Context, client signingv1.SigningServiceClient, args
 		action, rest = args[0], args[1:]
 	}
 	wrong := fmt.Errorf("%w: keys %s: wrong number of arguments; see onewindow keys -h", errUsage, action)
-	if want := map[string]int{"list": 0, "rotate": 1, "publish": 1, "activate": 1, "request-destruction": 1, "approve-destruction": 1}; action != "create" && want[action] != len(rest) {
+	if want := map[string]int{"list": 0, "rotate": 1, "publish": 1, "activate": 1, "withdraw": 1, "request-destruction": 1, "approve-destruction": 1}; action != "create" && want[action] != len(rest) {
 		return wrong
 	}
 	switch action {
@@ -110,6 +111,8 @@ func changeKeys(ctx context.Context, client signingv1.SigningServiceClient, args
 		resp, err = client.PublishKey(ctx, &signingv1.PublishKeyRequest{KeyId: rest[0]})
 	case "activate":
 		resp, err = client.ActivateKey(ctx, &signingv1.ActivateKeyRequest{KeyId: rest[0]})
+	case "withdraw":
+		resp, err = client.WithdrawKey(ctx, &signingv1.WithdrawKeyRequest{KeyId: rest[0]})
 	case "request-destruction":
 		resp, err = client.RequestKeyDestruction(ctx, &signingv1.RequestKeyDestructionRequest{KeyId: rest[0]})
 	case "approve-destruction":

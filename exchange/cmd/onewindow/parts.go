@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/exchange/server"
+	"github.com/onewindow/onewindow/signing/keys"
 )
 
 const (
@@ -87,6 +89,9 @@ func (h *hub) checkSigning(ctx context.Context) (string, error) {
 		return "apart", h.remote.Ping(ctx)
 	}
 	kid, err := h.signing.ActiveKeyID()
+	if errors.Is(err, keys.ErrNoActiveKey) { // withdrawn; what was issued verifies
+		return "", server.Warning{Code: "NO_ACTIVE_KEY", Text: "no key signs licences: onewindow keys create, publish and activate the next one"}
+	}
 	if err != nil {
 		return "", err
 	}

@@ -41,6 +41,7 @@ const TEXTS =
   "warning.OUTBOX_STUCK": ["事件未能发出，请查看日志", "events are not published: see the log"],
   "warning.CERTIFICATE_ENDS": ["证书即将到期，请更换密钥", "a certificate ends soon: rotate the key"],
   "warning.CERTIFICATE_ENDED": ["证书已过期，请更换密钥", "a certificate has ended: rotate the key"],
+  "warning.NO_ACTIVE_KEY": ["无可用签名密钥，暂不能签发证照", "no key signs: licences cannot be issued now"],
   "warning.TOPICS_WARNED": ["消息服务有告警，请查看日志", "the broker has complained: see the log"],
 
   "storage": ["数据存储", "Storage"],
