@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/onewindow/onewindow/exchange"
@@ -116,6 +117,27 @@ func (s *Store) countRows(ctx context.Context, distinct string) (out map[string]
 		return nil, fmt.Errorf("analytics: storage: %w", err)
 	}
 	return out, nil
+}
+
+// Lag returns how many messages of records.* are not stored yet, and a mark that
+// changes whenever some are stored: a lag whose mark stays the same is stuck.
+func (s *Store) Lag(ctx context.Context) (lag int64, mark string, err error) {
+	tallies, err := s.ledger.tallies(ctx)
+	if err != nil {
+		return 0, "", err
+	}
+	lags, err := s.lags(ctx, tallies)
+	if err != nil {
+		return 0, "", err
+	}
+	for _, n := range lags {
+		lag += n
+	}
+	var stored int64
+	for _, t := range tallies {
+		stored += t.next
+	}
+	return lag, strconv.FormatInt(stored, 10), nil
 }
 
 // lags counts by topic of records what the log holds and the state database does not know as stored.

@@ -18,6 +18,8 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrForbidden is a caller who may not act for a department or see a resource.
 	ErrForbidden = errors.New("not allowed")
+	// ErrDiskFull is a push or a batch that is refused because the disk has no room for it. Nothing of it is kept.
+	ErrDiskFull = errors.New("the disk is full")
 	// ErrNotStored is a push that the sink has not stored in time.
 	ErrNotStored = errors.New("not stored yet")
 )

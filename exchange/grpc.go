@@ -74,6 +74,7 @@ func (e *Exchange) Service() server.Service {
 			{Err: ErrConflict, Code: codes.AlreadyExists, Reason: "CONFLICT"},
 			{Err: ErrForbidden, Code: codes.PermissionDenied, Reason: "FORBIDDEN"},
 			{Err: ErrNotStored, Code: codes.Unavailable, Reason: "NOT_STORED_YET"},
+			{Err: ErrDiskFull, Code: codes.ResourceExhausted, Reason: "DISK_FULL"},
 			{Err: bus.ErrFull, Code: codes.ResourceExhausted, Reason: "LOG_FULL"},
 			{Err: bus.ErrTooLarge, Code: codes.InvalidArgument, Reason: "RECORD_TOO_LARGE"},
 		},

@@ -29,6 +29,7 @@ type calls struct {
 	certificates  func(commonName string) (access.Identity, bool)
 	metrics       *metrics
 	methods       map[string]method // by full name
+	rules         []ErrorRule       // for every method, after its own
 }
 
 // method is what the steps know of a method.

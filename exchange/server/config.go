@@ -33,6 +33,9 @@ type Config struct {
 	Metrics *prometheus.Registry
 	// Console serves / and /assets/; nil means no pages.
 	Console http.Handler
+	// Errors are tried after those of the service that was called: what any part of the process may meet, such as a full
+	// disk.
+	Errors []ErrorRule
 	// Parts are what /readyz asks.
 	Parts []Part
 	// Version is shown by /readyz.
@@ -55,10 +58,26 @@ type Authenticator interface {
 type Part struct {
 	// Name as /readyz shows it, e.g. "topics".
 	Name string
-	// Check says in a few words what the part is ("embedded"), or why it does not work. Both are public: they must not
-	// hold a secret. It is called at most once a second, and given up after two seconds.
+	// Check returns in a few words what the part is ("embedded"), or why it does not work. An error that is a [Warning]
+	// means that the part works and needs somebody's attention. All of it is public: it must not hold a secret. Check is
+	// called at most once a second, and given up after two seconds.
 	Check func(ctx context.Context) (detail string, err error)
+	// Advisory means that the process serves without the part: every error of Check, no answer included, is a warning.
+	Advisory bool
 }
+
+// Warning is what [Part.Check] returns as its error for a part that works, but
+// that an operator must look after. It makes /readyz "degraded", not "not
+// ready": a load balancer must not act on it.
+type Warning struct {
+	// Code is the machine-readable name, e.g. "DISK_FULL".
+	Code string
+	// Text says what is wrong and what to do.
+	Text string
+}
+
+// Error is the text.
+func (w Warning) Error() string { return w.Text }
 
 // withDefaults returns the configuration with its zero values replaced, or
 // all its faults.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -23,14 +22,14 @@ import (
 const httpBody = "google.api.HttpBody"
 
 // describe makes /openapi.json, and finds the documents for everybody, from
-// what the services say of themselves.
-func (h *rest) describe(services []Service) error {
+// what the services say of themselves; shared are the errors of all of them.
+func (h *rest) describe(services []Service, shared []ErrorRule) error {
 	methods := map[string]apidoc.Method{}
 	h.routes = map[string]access.Policy{}
 	for _, service := range services {
 		var problems []apidoc.Problem
-		for _, rule := range service.Errors {
-			problems = append(problems, apidoc.Problem{Status: runtime.HTTPStatusFromCode(rule.Code), Reason: rule.Reason})
+		for _, rule := range slices.Concat(service.Errors, shared) {
+			problems = append(problems, apidoc.Problem{Status: httpStatus(rule.Code, rule.Reason), Reason: rule.Reason})
 		}
 		for name, policy := range service.Access {
 			m := methodDescriptor(name)

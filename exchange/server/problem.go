@@ -24,7 +24,15 @@ type problem struct {
 
 // statusProblem is the problem of a gRPC status.
 func statusProblem(s *status.Status) problem {
-	return problem{Status: runtime.HTTPStatusFromCode(s.Code()), Reason: reasonOf(s), Detail: s.Message()}
+	return problem{Status: httpStatus(s.Code(), reasonOf(s)), Reason: reasonOf(s), Detail: s.Message()}
+}
+
+// httpStatus is the HTTP status of a code with a reason.
+func httpStatus(code codes.Code, reason string) int {
+	if reason == reasonDiskFull { // not 429: the caller asks for no more than it may
+		return http.StatusInsufficientStorage
+	}
+	return runtime.HTTPStatusFromCode(code)
 }
 
 // write answers r with the problem.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -14,9 +15,14 @@ const (
 	checkEvery   = time.Second
 )
 
-// readiness answers /readyz: 200 when every part works, else 503, with
-// {"status": "ready" | "not ready" | "stopping", "version": …, "parts":
-// [{"name": …, "ok": …, "detail": …}]}.
+// readiness answers /readyz with {"status": …, "version": …, "parts": [{"name":
+// …, "ok": …, "detail": …, "warning": …}]}. The status is
+//
+//   - "ready", 200: every part works;
+//   - "degraded", 200: every part works, and some have a warning, whose code
+//     stands in "warning";
+//   - "not ready", 503: a part does not work;
+//   - "stopping", 503: the process ends.
 type readiness struct {
 	parts    []Part
 	version  string
@@ -32,6 +38,8 @@ type partReport struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`
+	// Warning is the code of what an operator must look after; empty for none.
+	Warning string `json:"warning,omitempty"`
 }
 
 type readyReport struct {
@@ -45,8 +53,11 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	report := readyReport{Status: "ready", Version: r.version, Parts: r.check(req.Context())}
 	code := http.StatusOK
 	for _, p := range report.Parts {
-		if !p.OK {
+		switch {
+		case !p.OK:
 			report.Status, code = "not ready", http.StatusServiceUnavailable
+		case p.Warning != "" && code == http.StatusOK:
+			report.Status = "degraded"
 		}
 	}
 	if r.stopping.Load() {
@@ -55,6 +66,24 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(report) // fails only when the caller has gone
+}
+
+// warningUnknown is the code for an advisory part that cannot be asked.
+const warningUnknown = "UNKNOWN"
+
+func reportOf(p Part, detail string, err error) partReport {
+	if err == nil {
+		return partReport{Name: p.Name, OK: true, Detail: detail}
+	}
+	report := partReport{Name: p.Name, Detail: err.Error()}
+	var warning Warning
+	switch {
+	case errors.As(err, &warning):
+		report.OK, report.Warning = true, warning.Code
+	case p.Advisory:
+		report.OK, report.Warning = true, warningUnknown
+	}
+	return report
 }
 
 // check asks every part at the same time, at most once a second whoever and
@@ -71,16 +100,13 @@ func (r *readiness) check(ctx context.Context) []partReport {
 	reports := make([]partReport, len(r.parts))
 	done := make(chan int, len(r.parts))
 	for i, p := range r.parts {
-		reports[i] = partReport{Name: p.Name, Detail: "no answer within " + checkTimeout.String()}
+		reports[i] = reportOf(p, "", errors.New("no answer within "+checkTimeout.String()))
 	}
 	results := make([]partReport, len(r.parts))
 	for i, p := range r.parts {
 		go func() {
 			detail, err := p.Check(ctx)
-			if err != nil {
-				detail = err.Error()
-			}
-			results[i] = partReport{Name: p.Name, OK: err == nil, Detail: detail}
+			results[i] = reportOf(p, detail, err)
 			done <- i
 		}()
 	}

@@ -49,7 +49,7 @@ func newREST(cfg Config, m *metrics, ready http.Handler, services []Service) (*r
 		"/readyz":  ready,
 		"/metrics": promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{}),
 	}
-	if err := h.describe(services); err != nil {
+	if err := h.describe(services, cfg.Errors); err != nil {
 		return nil, err
 	}
 	h.gateway = runtime.NewServeMux(

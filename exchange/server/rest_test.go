@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -236,5 +237,52 @@ func TestToStatus(t *testing.T) {
 	}
 	if log := h.String(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "hunter2") {
 		t.Errorf("log: %s", log)
+	}
+}
+
+// A warning is for people, not for the load balancer; a part that the process
+// serves without is never a reason for 503, be it silent.
+func TestWarningsDegradeAndOnlyFailuresMakeNotReady(t *testing.T) {
+	fine := Part{Name: "state", Check: func(context.Context) (string, error) { return "embedded", nil }}
+	full := Part{Name: "disk", Check: func(context.Context) (string, error) {
+		return "", Warning{Code: "DISK_FULL", Text: "96 % used"}
+	}}
+	asking := Part{Name: "sink", Advisory: true, Check: func(context.Context) (string, error) { return "", errors.New("database is down") }}
+	down := Part{Name: "state", Check: func(context.Context) (string, error) { return "", errors.New("no connection") }}
+	tests := []struct {
+		name   string
+		parts  []Part
+		status int
+		want   string
+	}{
+		{"all work", []Part{fine}, 200, `{"status":"ready","version":"test","parts":[{"name":"state","ok":true,"detail":"embedded"}]}`},
+		{"a warning", []Part{fine, full}, 200, `{"status":"degraded","version":"test","parts":[{"name":"state","ok":true,"detail":"embedded"},{"name":"disk","ok":true,"detail":"96 % used","warning":"DISK_FULL"}]}`},
+		{"an advisory part fails", []Part{asking}, 200, `{"status":"degraded","version":"test","parts":[{"name":"sink","ok":true,"detail":"database is down","warning":"UNKNOWN"}]}`},
+		{"a failure beside a warning", []Part{down, full}, 503, `{"status":"not ready","version":"test","parts":[{"name":"state","ok":false,"detail":"no connection"},{"name":"disk","ok":true,"detail":"96 % used","warning":"DISK_FULL"}]}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := start(t, func(cfg *Config, _ *catalog) { cfg.Parts = tt.parts })
+			a := h.ask("GET", "/readyz", "", "")
+			if a.StatusCode != tt.status || strings.TrimSpace(a.body) != tt.want {
+				t.Errorf("%d %s\nwant %d %s", a.StatusCode, a.body, tt.status, tt.want)
+			}
+		})
+	}
+}
+
+// What any part of the process may meet is mapped for every service, with a
+// text that names no file of this machine.
+func TestFullDiskIs507WithoutFileNames(t *testing.T) {
+	h := start(t, func(cfg *Config, _ *catalog) {
+		cfg.Errors = []ErrorRule{{
+			Match: func(err error) bool { return errors.Is(err, syscall.ENOSPC) },
+			Code:  codes.ResourceExhausted, Reason: "DISK_FULL", Text: "the disk is full",
+		}}
+	})
+	a := h.ask("GET", "/v1/resources/full", access.Clerk, "")
+	p := a.problem(t)
+	if a.StatusCode != http.StatusInsufficientStorage || p.Reason != "DISK_FULL" || p.Detail != "the disk is full" {
+		t.Errorf("%d %+v", a.StatusCode, p)
 	}
 }

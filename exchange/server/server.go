@@ -66,7 +66,7 @@ func New(cfg Config, services ...Service) (*Server, error) {
 		draining: make(chan struct{}),
 		drain:    cfg.DrainTimeout,
 	}
-	steps := &calls{logger: cfg.Logger, authenticator: cfg.Authenticator, certificates: cfg.Certificates, metrics: m, methods: map[string]method{}}
+	steps := &calls{logger: cfg.Logger, authenticator: cfg.Authenticator, certificates: cfg.Certificates, metrics: m, methods: map[string]method{}, rules: cfg.Errors}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(outerTLS(cfg.TLS)),
 		steps.option(),
@@ -130,10 +130,10 @@ func (s *Server) register(steps *calls, services []Service) error {
 			if _, twice := steps.methods[name]; twice {
 				faults = append(faults, fmt.Errorf("%w: two policies for %s", ErrConfig, name))
 			}
-			steps.methods[name] = method{policy: policy, rules: service.Errors}
+			steps.methods[name] = method{policy: policy, rules: slices.Concat(service.Errors, steps.rules)}
 		}
 		for _, rule := range service.Errors {
-			if rule.Err == nil || rule.Code == codes.OK || rule.Reason == "" {
+			if rule.Err == nil && rule.Match == nil || rule.Code == codes.OK || rule.Reason == "" {
 				faults = append(faults, fmt.Errorf("%w: service %d has a rule %q that lacks an error, a code or a reason", ErrConfig, i, rule.Reason))
 			}
 		}

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,6 +83,8 @@ func (c *catalog) GetResource(_ context.Context, r *exchangev1.GetResourceReques
 		panic("a citizen's name")
 	case "secret":
 		return nil, errSecret
+	case "full":
+		return nil, &fs.PathError{Op: "write", Path: "/srv/secret/file", Err: syscall.ENOSPC}
 	case "broken":
 		return &exchangev1.GetResourceResponse{Resource: &exchangev1.Resource{Schema: []byte("{")}}, nil
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
@@ -30,8 +31,20 @@ type Service struct {
 
 // ErrorRule maps a sentinel error of a domain to the API.
 type ErrorRule struct {
-	Err  error
-	Code codes.Code
+	Err error
+	// Match reports whether the rule is for an error that no sentinel marks; it is asked when Err is nil.
+	Match func(error) bool
+	Code  codes.Code
 	// Reason is the machine-readable name in UPPER_SNAKE_CASE, e.g. "RESOURCE_UNKNOWN".
 	Reason string
+	// Text replaces the error's own text, which may name files of this machine; empty means the error's own.
+	Text string
+}
+
+// matches reports whether the rule is for err.
+func (r ErrorRule) matches(err error) bool {
+	if r.Err == nil {
+		return r.Match(err)
+	}
+	return errors.Is(err, r.Err)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -32,6 +33,8 @@ const (
 	reasonUnknownField   = "UNKNOWN_FIELD"
 	reasonDuplicateField = "DUPLICATE_FIELD"
 	reasonInvalidValue   = "INVALID_VALUE"
+	// reasonDiskFull is given by the domains and by [Config.Errors]; REST answers it with 507.
+	reasonDiskFull = "DISK_FULL"
 )
 
 // toStatus turns the error of a domain into the status that crosses the
@@ -48,8 +51,8 @@ func toStatus(ctx context.Context, logger *slog.Logger, method string, rules []E
 		return newStatus(codes.DeadlineExceeded, "the caller's time was up before there was an answer; allow more time, or ask for less at once", reasonDeadline, id)
 	}
 	for _, rule := range rules {
-		if errors.Is(err, rule.Err) {
-			return newStatus(rule.Code, err.Error(), rule.Reason, id)
+		if rule.matches(err) {
+			return newStatus(rule.Code, cmp.Or(rule.Text, err.Error()), rule.Reason, id)
 		}
 	}
 	var already interface{ GRPCStatus() *status.Status }

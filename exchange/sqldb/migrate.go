@@ -18,8 +18,45 @@ var ErrSchema = errors.New("sqldb: schema mismatch")
 // owner has not applied yet, each in a transaction of its own with its record
 // in schema_migrations. Statements are separated by a semicolon at the end of
 // a line. It wraps [ErrSchema] when the database has migrations of owner that
-// dir lacks.
-func (db *DB) Migrate(ctx context.Context, owner string, dir fs.FS) error {
+// dir lacks. Several processes may call it for one database at the same time:
+// they take turns.
+func (db *DB) Migrate(ctx context.Context, owner string, dir fs.FS) (err error) {
+	release, err := db.migrationTurn(ctx)
+	if err != nil {
+		return fmt.Errorf("sqldb: migrate %s: %w", owner, err)
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	return db.migrate(ctx, owner, dir)
+}
+
+// migrationLock is the key of the advisory lock that migrations hold: the
+// first bytes of "onewindow" in ASCII.
+const migrationLock = 0x6f6e6577696e646f
+
+// migrationTurn waits until no other process migrates the database. The lock
+// belongs to a transaction of its own, so it ends with the connection, and a
+// pool between the two that shares sessions cannot lose it. SQLite needs none:
+// its folder belongs to one process.
+func (db *DB) migrationTurn(ctx context.Context) (release func() error, err error) {
+	if db.embedded {
+		return func() error { return nil }, nil
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock)); err != nil {
+		return nil, errors.Join(err, tx.Rollback())
+	}
+	return func() error {
+		if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
+			return fmt.Errorf("sqldb: end the turn of migrations: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+func (db *DB) migrate(ctx context.Context, owner string, dir fs.FS) error {
 	if _, err := db.ExecContext(ctx,
 		`CREATE TABLE IF NOT EXISTS schema_migrations (owner TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (owner, name))`); err != nil {
 		return fmt.Errorf("sqldb: migrate %s: %w", owner, err)

@@ -19,6 +19,9 @@ import (
 // database that does not answer.
 var ErrUnavailable = errors.New("sqldb: database unavailable")
 
+// ErrDamaged is wrapped by [Open] for a file that is no whole SQLite database.
+var ErrDamaged = errors.New("sqldb: database file is damaged")
+
 // maxAttempts bounds how often [DB.InTx] runs a transaction that lost to
 // another one.
 const maxAttempts = 8
@@ -30,7 +33,9 @@ type DB struct {
 }
 
 // Open opens the database at rawURL: "sqlite:FILE" or "postgres://…". It
-// answers only after a round trip, and wraps [ErrUnavailable] otherwise.
+// returns only after a round trip, and wraps [ErrUnavailable] otherwise. A file
+// is read through once, about 1 s per GB, and ErrDamaged reports a page that
+// does not fit: written to, it would only get worse.
 func Open(ctx context.Context, rawURL string) (*DB, error) {
 	var db *sql.DB
 	var err error
@@ -52,7 +57,15 @@ func Open(ctx context.Context, rawURL string) (*DB, error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if err := db.PingContext(ctx); err != nil {
+		if damaged(err) {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 		return nil, errors.Join(fmt.Errorf("%w: %s: %w", ErrUnavailable, redact(rawURL), err), db.Close())
+	}
+	if embedded {
+		if err := checkWhole(ctx, db); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", redact(rawURL), err), db.Close())
+		}
 	}
 	return &DB{DB: db, embedded: embedded}, nil
 }
@@ -69,6 +82,31 @@ func openSQLite(file string) (*sql.DB, error) {
 	}
 	db.SetMaxOpenConns(1)
 	return db, nil
+}
+
+// checkWhole reads every page of a SQLite file.
+func checkWhole(ctx context.Context, db *sql.DB) error {
+	var verdict string
+	err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&verdict)
+	switch {
+	case damaged(err):
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case verdict != "ok":
+		return fmt.Errorf("%w: %s", ErrDamaged, verdict)
+	}
+	return nil
+}
+
+// damaged reports whether SQLite could not read the file as a database.
+func damaged(err error) bool {
+	var lite *sqlite.Error
+	if !errors.As(err, &lite) {
+		return false
+	}
+	code := lite.Code() & 0xff
+	return code == sqlitelib.SQLITE_CORRUPT || code == sqlitelib.SQLITE_NOTADB
 }
 
 // redact hides the password of a database URL in messages.
@@ -136,6 +174,16 @@ func contention(err error) bool {
 		return lite.Code()&0xff == sqlitelib.SQLITE_BUSY
 	}
 	return false
+}
+
+// Full reports whether err says that the disk of the database has no room.
+func Full(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "53100"
+	}
+	var lite *sqlite.Error
+	return errors.As(err, &lite) && lite.Code()&0xff == sqlitelib.SQLITE_FULL
 }
 
 // Unique says whether err reports a violated unique or primary key.

@@ -35,6 +35,36 @@ func TestMigrateIsAppliedOnceAndRefusesANewerDatabase(t *testing.T) {
 	})
 }
 
+// Processes that start at the same instant on an empty database, each with a
+// connection pool of its own: without turns, CREATE TABLE of two of them
+// collides.
+func TestMigrationsOfManyProcessesTakeTurns(t *testing.T) {
+	address := sqldbtest.NewPostgresSchema(t)
+	const processes = 6
+	dbs := make([]*sqldb.DB, processes)
+	for i := range dbs {
+		dbs[i] = sqldbtest.Open(t, address)
+	}
+	start := make(chan struct{})
+	failures := make(chan error, processes)
+	for _, db := range dbs {
+		go func() {
+			<-start
+			failures <- db.Migrate(t.Context(), "test", counterSchema)
+		}()
+	}
+	close(start)
+	for range processes {
+		if err := <-failures; err != nil {
+			t.Errorf("migrate: %v", err)
+		}
+	}
+	var rows int
+	if err := dbs[0].QueryRowContext(t.Context(), `SELECT count(*) FROM counter`).Scan(&rows); err != nil || rows != 1 {
+		t.Fatalf("%d rows, error %v; want the one row of the one migration", rows, err)
+	}
+}
+
 func TestAFailedMigrationLeavesNothing(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		broken := fstest.MapFS{"001_broken.sql": {Data: []byte("CREATE TABLE half (x BIGINT);\nCREATE TABLE half (x BIGINT);\n")}}

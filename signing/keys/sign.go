@@ -31,6 +31,8 @@ type Signer struct {
 	ring *Ring
 	key  entry
 	use  Use
+	// series records its signatures if it is not nil, else each is a use of its own.
+	series *Series
 }
 
 // Signer returns the active key of a line for one operation. ErrNoActiveKey if
@@ -88,10 +90,15 @@ func (s *Signer) Sign(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]by
 		return nil, err
 	}
 	var signature []byte
-	err = s.ring.record(s.ctx, &s.key, s.use, []string{digest}, func(private crypto.Signer) (err error) {
+	do := func(private crypto.Signer) (err error) {
 		signature, err = private.Sign(rand.Reader, message, opts)
 		return err
-	})
+	}
+	if s.series != nil {
+		err = s.series.sign(s.ctx, &s.key, digest, do)
+	} else {
+		err = s.ring.record(s.ctx, &s.key, s.use, []string{digest}, do)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("sign with key %s of line %s: %w", s.key.ID, s.key.Line, err)
 	}

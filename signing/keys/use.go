@@ -33,7 +33,7 @@ func (u Use) validate() error {
 	return nil
 }
 
-// Entry is one signature in the use log.
+// Entry is one signature in the use log, or a [Series] of them.
 type Entry struct {
 	Time  time.Time `json:"time"`
 	KeyID string    `json:"key"`
@@ -42,7 +42,11 @@ type Entry struct {
 	// Digest says what was signed: "sha-256:" and the hexadecimal digest of the
 	// token's payload or of the signed message. A message that is signed by its
 	// digest (ECDSA) has that digest here, for ES384 with "sha-384:".
+	// For a series it is "series" at its beginning and "sha-256-chain:" with the
+	// chained digest at its end.
 	Digest string `json:"digest"`
+	// Count is how many signatures a series had, at its end; else 0, meaning one.
+	Count int `json:"count,omitempty"`
 }
 
 // UseLog records each use of a key before and after it. Both methods are

@@ -162,18 +162,18 @@ func (s *Service) seal(ctx context.Context, caller Caller, requestID, sealID str
 
 // timestamp is this hub's own RFC 3161 timestamp of data.
 func (s *Service) timestamp(ctx context.Context, data []byte) ([]byte, error) {
-	authority, err := s.timestampAuthority(ctx, "hub")
+	signer, err := s.ring.Signer(ctx, LineTimestamp, keys.Use{Caller: "hub", Purpose: "timestamp"})
+	if err != nil {
+		return nil, err
+	}
+	authority, err := s.timestampAuthority(signer)
 	if err != nil {
 		return nil, err
 	}
 	return authority.Stamp(ctx, data)
 }
 
-func (s *Service) timestampAuthority(ctx context.Context, caller string) (*tsa.Authority, error) {
-	signer, err := s.ring.Signer(ctx, LineTimestamp, keys.Use{Caller: caller, Purpose: "timestamp"})
-	if err != nil {
-		return nil, err
-	}
+func (s *Service) timestampAuthority(signer *keys.Signer) (*tsa.Authority, error) {
 	return tsa.New(tsa.Config{
 		Signer: signer, Chain: signer.Chain(), Policy: s.cfg.timestampPolicy(), Accuracy: timestampAccuracy, Now: s.cfg.Now, Logger: s.cfg.Logger,
 	})
@@ -189,16 +189,25 @@ func (c Config) timestampPolicy() asn1.ObjectIdentifier {
 
 // TimestampHandler answers RFC 3161 queries over HTTP, without a token: a
 // timestamp says nothing but when. One address may ask 5 times a second, and
-// all together 50 times, since each is a use of a key and in the use log.
+// all together 50 times. They stand in the use log as a series, one entry a minute.
 func (s *Service) TimestampHandler() http.Handler {
 	limit := tsa.NewLimiter(tsa.Rate{PerSecond: 5, Burst: 20}, tsa.Rate{PerSecond: 50, Burst: 100}, nil)
 	return limit.Handler(func(r *http.Request) (*tsa.Authority, error) {
-		authority, err := s.timestampAuthority(r.Context(), "anybody")
+		authority, err := s.publicTimestamps(r.Context())
 		if err != nil {
 			s.cfg.Logger.ErrorContext(r.Context(), "timestamp not issued", slog.Any("error", err))
 		}
 		return authority, err
 	})
+}
+
+// publicTimestamps is the authority for one query of anybody.
+func (s *Service) publicTimestamps(ctx context.Context) (*tsa.Authority, error) {
+	signer, err := s.stamps.Signer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.timestampAuthority(signer)
 }
 
 // VerifyFile implements signing.v1. Anybody who may call may verify.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -99,6 +100,26 @@ func (s *Service) ApproveKeyDestruction(ctx context.Context, req *signingv1.Appr
 		return err
 	})
 	return &signingv1.ApproveKeyDestructionResponse{Key: key}, err
+}
+
+// WithdrawKey implements signing.v1: the emergency exit of a key.
+func (s *Service) WithdrawKey(ctx context.Context, req *signingv1.WithdrawKeyRequest) (*signingv1.WithdrawKeyResponse, error) {
+	key, err := s.changeKey(ctx, req.GetKeyId(), func(c Caller) error {
+		key, err := s.findKey(req.GetKeyId())
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(key.Line, "ca/") {
+			return fmt.Errorf("%w: the authorities' keys stay; revoke the certificates that are in doubt", ErrInvalid)
+		}
+		retired, err := s.ring.Retire(ctx, req.GetKeyId())
+		if err == nil {
+			s.cfg.Logger.WarnContext(ctx, "key withdrawn: its line signs again when another key of it is active",
+				slog.String("kid", retired.ID), slog.String("line", retired.Line), slog.String("caller", c.Name))
+		}
+		return err
+	})
+	return &signingv1.WithdrawKeyResponse{Key: key}, err
 }
 
 // CreateCertificateRequest implements signing.v1.

@@ -68,6 +68,7 @@ type Service struct {
 	cfg     Config
 	journal *keys.Journal
 	ring    *keys.Ring
+	stamps  *keys.Series // timestamps that anybody asks for
 	seals   *ses.Register
 	results *results
 	issuing map[string]*pki.Authority // by algorithm of the authority: "sm2", "p256"
@@ -116,6 +117,8 @@ func (s *Service) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, s.ring.Close)
+	s.stamps = s.ring.Series(LineTimestamp, keys.Use{Caller: "anybody", Purpose: "timestamps"}, time.Minute)
+	s.closers = append(s.closers, s.stamps.Close)
 	if s.seals, err = ses.OpenRegister(filepath.Join(s.cfg.Dir, "seals"), s.cfg.Now); err != nil {
 		return err
 	}
@@ -128,6 +131,10 @@ func (s *Service) open(ctx context.Context) (err error) {
 	}
 	for line, algorithm := range map[string]string{LineLicense: signing.ES256, LineSealMaker: signing.SM2SM3, LineTimestamp: signing.ES256} {
 		key, err := s.ring.EnsureActive(ctx, keys.Spec{Line: line, Algorithm: algorithm})
+		if errors.Is(err, keys.ErrNoActiveKey) { // withdrawn: only a running service can publish and activate the next
+			s.cfg.Logger.WarnContext(ctx, "line signs nothing until a key of it is active", slog.String("line", line))
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -58,6 +58,8 @@ type hub struct {
 	tokens   *access.Tokens
 	runner   *connectors.Runner
 
+	installation *installation
+
 	closers []closer // in the order of opening
 }
 
@@ -80,6 +82,16 @@ func (h *hub) open(ctx context.Context) error {
 	if err := os.MkdirAll(h.cfg.Data, 0o750); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
+	if err := h.openInstallation(); err != nil {
+		return err
+	}
+	if err := h.openParts(ctx); err != nil {
+		return err
+	}
+	return h.installation.finish()
+}
+
+func (h *hub) openParts(ctx context.Context) error {
 	if h.signingOnly() {
 		return h.openSigning(ctx)
 	}
@@ -89,6 +101,7 @@ func (h *hub) open(ctx context.Context) error {
 		}
 	}
 	if h.engineOnly() {
+		h.installation.established(storeEngine)
 		return nil
 	}
 	if err := h.openStores(ctx); err != nil {
@@ -126,13 +139,24 @@ func (h *hub) openEngine(ctx context.Context) error {
 // openStores opens the state database, the topics and the analytical store.
 func (h *hub) openStores(ctx context.Context) (err error) {
 	if h.db, err = sqldb.Open(ctx, h.cfg.databaseURL()); err != nil {
+		if errors.Is(err, sqldb.ErrDamaged) {
+			return fmt.Errorf("%w: %s", err, h.cfg.remedy(storeState))
+		}
 		return err
 	}
 	h.closing("state database", h.db.Close)
+	if err := h.identifyState(ctx); err != nil {
+		return err
+	}
 	if h.topics, err = bus.Open(ctx, bus.Config{URL: h.cfg.topicsURL(), Logger: h.logger}); err != nil {
 		return err
 	}
 	h.closing("topics", h.topics.Close)
+	if h.cfg.Topics == embedded {
+		if err := h.identifyFolder(storeTopics); err != nil {
+			return err
+		}
+	}
 	options, database, err := h.clickHouse()
 	if err != nil {
 		return err
@@ -144,7 +168,7 @@ func (h *hub) openStores(ctx context.Context) (err error) {
 		return err
 	}
 	h.closing("analytics", h.store.Close)
-	return nil
+	return h.identifyEngine(ctx)
 }
 
 // clickHouse returns how the client reaches ClickHouse: in process, or by URL.
@@ -181,7 +205,7 @@ func (h *hub) clickHouse() (clickhouse.Options, string, error) {
 // and tokens: keys and tokens belong to the process that answers calls.
 func (h *hub) openDomain(ctx context.Context) (err error) {
 	h.exchange, err = exchange.New(ctx, exchange.Config{
-		DB: h.db, Topics: h.topics, Records: h.store, Licenses: licenses.NewHoldings(h.db, time.Now),
+		DB: h.db, Topics: h.intake(), Records: h.store, Licenses: licenses.NewHoldings(h.db, time.Now),
 		Logger: h.logger, Partitions: h.cfg.Partitions, Now: time.Now,
 	})
 	if err != nil {
@@ -363,25 +387,6 @@ func (h *hub) serve(ctx context.Context, group *errgroup.Group) error {
 func (h *hub) newServer() (*server.Server, error) {
 	return server.New(server.Config{
 		Logger: h.logger, Authenticator: h.tokens, Console: console.Handler(), Version: version(), Handlers: h.timestamps(),
-		Parts: []server.Part{
-			{Name: "topics", Check: func(ctx context.Context) (string, error) {
-				return h.cfg.kind(h.cfg.Topics, "Apache Kafka"), h.topics.Ping(ctx)
-			}},
-			{Name: "engine", Check: func(ctx context.Context) (string, error) {
-				return h.cfg.kind(h.cfg.ClickHouse, "ClickHouse"), h.store.Ping(ctx)
-			}},
-			{Name: "state", Check: func(ctx context.Context) (string, error) {
-				return h.cfg.kind(h.cfg.Database, "PostgreSQL"), h.db.PingContext(ctx)
-			}},
-			{Name: "signing", Check: h.checkSigning},
-		},
+		Parts: h.parts(), Errors: diskErrors(), Metrics: h.metrics(),
 	}, h.exchange.Service(), h.runner.Service(), withErrors(h.registry.Service(), signingErrors()), h.signingService(), h.store.Service(h.exchange))
-}
-
-// kind names a backend for people.
-func (c Config) kind(setting, outside string) string {
-	if setting == embedded {
-		return embedded
-	}
-	return outside
 }

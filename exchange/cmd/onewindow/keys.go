@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -13,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
+	"github.com/onewindow/onewindow/signing/keys"
 )
 
 // keysCommand shows the keys of a running hub and leads them through their lives.
@@ -23,12 +26,18 @@ func keysCommand(ctx context.Context, args []string, out *os.File) (err error) {
   keys rotate LINE                 make and publish the line's next key
   keys create LINE ALGORITHM [TOKEN]
   keys publish|activate KEY
+  keys withdraw KEY                end its use at once, for instance because others may know it
   keys request-destruction KEY     one person asks …
-  keys approve-destruction KEY     … and another approves (each with a token of their own)`)
+  keys approve-destruction KEY     … and another approves (each with a token of their own)
+  keys audit                       verify the whole log of key uses in the data folder, line by line; needs no hub`)
+	data := flags.String("data", "data", "data folder of the hub, for audit")
 	address := flags.String("address", "127.0.0.1:9090", "gRPC address of the hub")
 	tokenFile := flags.String("token-file", "data/tokens/administrator.token", "file with your token")
 	if err := flags.Parse(args); err != nil {
 		return usageError(err)
+	}
+	if flags.NArg() == 1 && flags.Arg(0) == "audit" {
+		return auditUses(*data, out)
 	}
 	text, err := os.ReadFile(*tokenFile)
 	if err != nil {
@@ -43,6 +52,34 @@ func keysCommand(ctx context.Context, args []string, out *os.File) (err error) {
 	return changeKeys(ctx, signingv1.NewSigningServiceClient(conn), flags.Args(), out)
 }
 
+// auditUses verifies the log of key uses from its first line to its last. What
+// it prints, kept elsewhere, proves later that nothing of it was changed or cut.
+func auditUses(data string, out io.Writer) (err error) {
+	path := filepath.Join(data, "signing", "uses", keys.JournalFile)
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("%w: --data: %w", errUsage, err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	digest, size := sha256.New(), int64(0)
+	records, err := keys.VerifyJournal(io.TeeReader(file, io.MultiWriter(digest, counter{&size})))
+	if err != nil {
+		return fmt.Errorf("%s: %w: of a log that is being written the last line may not be whole yet, ask again; any other line was changed", path, err)
+	}
+	fmt.Fprintf(out, "the log of key uses is whole: %d records in %d bytes\nSHA-256 %x\nKeep these figures elsewhere: head -c %d %s | sha256sum must give the same for ever.\n",
+		records, size, digest.Sum(nil), size, path)
+	return nil
+}
+
+// counter counts the bytes written to it.
+type counter struct{ n *int64 }
+
+// Write counts.
+func (c counter) Write(b []byte) (int, error) {
+	*c.n += int64(len(b))
+	return len(b), nil
+}
+
 // changeKeys does one action and shows what became of it.
 func changeKeys(ctx context.Context, client signingv1.SigningServiceClient, args []string, out io.Writer) error {
 	type keyed interface{ GetKey() *signingv1.Key }
@@ -53,7 +90,7 @@ func changeKeys(ctx context.Context, client signingv1.SigningServiceClient, args
 		action, rest = args[0], args[1:]
 	}
 	wrong := fmt.Errorf("%w: keys %s: wrong number of arguments; see onewindow keys -h", errUsage, action)
-	if want := map[string]int{"list": 0, "rotate": 1, "publish": 1, "activate": 1, "request-destruction": 1, "approve-destruction": 1}; action != "create" && want[action] != len(rest) {
+	if want := map[string]int{"list": 0, "rotate": 1, "publish": 1, "activate": 1, "withdraw": 1, "request-destruction": 1, "approve-destruction": 1}; action != "create" && want[action] != len(rest) {
 		return wrong
 	}
 	switch action {
@@ -74,6 +111,8 @@ func changeKeys(ctx context.Context, client signingv1.SigningServiceClient, args
 		resp, err = client.PublishKey(ctx, &signingv1.PublishKeyRequest{KeyId: rest[0]})
 	case "activate":
 		resp, err = client.ActivateKey(ctx, &signingv1.ActivateKeyRequest{KeyId: rest[0]})
+	case "withdraw":
+		resp, err = client.WithdrawKey(ctx, &signingv1.WithdrawKeyRequest{KeyId: rest[0]})
 	case "request-destruction":
 		resp, err = client.RequestKeyDestruction(ctx, &signingv1.RequestKeyDestructionRequest{KeyId: rest[0]})
 	case "approve-destruction":
@@ -117,10 +156,10 @@ func listKeys(ctx context.Context, client signingv1.SigningServiceClient, out io
 	return nil
 }
 
-func printKeys(out io.Writer, keys ...*signingv1.Key) {
+func printKeys(out io.Writer, list ...*signingv1.Key) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "LINE\tKEY\tALGORITHM\tSTATE\tSINCE\tHELD BY")
-	for _, key := range keys {
+	for _, key := range list {
 		since := key.GetCreateTime()
 		for _, later := range []interface{ GetSeconds() int64 }{key.GetPublishTime(), key.GetActivateTime(), key.GetRetireTime(), key.GetDestroyTime()} {
 			if later.GetSeconds() > since.GetSeconds() {

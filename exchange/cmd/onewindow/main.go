@@ -42,6 +42,7 @@ func commands() []command {
 		{"drill-rotation", "rotate the licence key while signing and verifying go on", rotationCommand},
 		{"drill-connectors", "kill -9 the hub while a department's table is changed, and compare the two", drillConnectorsCommand},
 		{"keys", "show the keys of a running hub and lead them through their lives", keysCommand},
+		{"reset", "give up one store of a stopped hub that is lost, so that the next start makes it again", resetCommand},
 		{"verify", "verify an OFD file or a licence token offline, step by step", verifyCommand},
 		{"bench", "measure: ready, push, load, signing", benchCommand},
 		{"version", "print the version", versionCommand},

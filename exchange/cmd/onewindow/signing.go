@@ -118,7 +118,7 @@ func (h *hub) openSigning(ctx context.Context) error {
 	}
 	h.closing("signing", h.signing.Close)
 	h.signer = h.signing.As(registryName)
-	return nil
+	return h.identifyFolder(storeSigning)
 }
 
 // objectIdentifier reads an object identifier in dots; empty is none.
@@ -322,15 +322,6 @@ func (s Signing) validate(fault func(bad bool, format string, args ...any)) {
 	}
 }
 
-// checkSigning says for /readyz which key signs.
-func (h *hub) checkSigning(ctx context.Context) (string, error) {
-	if h.remote != nil {
-		return "apart", h.remote.Ping(ctx)
-	}
-	kid, err := h.signing.ActiveKeyID()
-	return "ES256 " + kid, err
-}
-
 // timestamps answers RFC 3161 queries at /tsa where the keys are.
 func (h *hub) timestamps() map[string]http.Handler {
 	if h.signing == nil {
@@ -377,7 +368,7 @@ func (h *hub) newSigningServer(ctx context.Context) (*server.Server, error) {
 			}
 			return access.Identity{Name: name, Role: role}, true
 		},
-		Parts: []server.Part{{Name: "signing", Check: h.checkSigning}},
+		Parts: h.parts(), Errors: diskErrors(), Metrics: h.metrics(),
 	}, h.signingService())
 }
 

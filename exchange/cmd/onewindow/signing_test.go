@@ -52,7 +52,7 @@ signing:
 		t.Fatal(err)
 	}
 	launch(t, dir, "run", "--config", file).await(t, "signing service")
-	if entries, err := os.ReadDir(filepath.Join(dir, "data")); err != nil || len(entries) != 2 { // the passphrase and the service
+	if entries, err := os.ReadDir(filepath.Join(dir, "data")); err != nil || len(entries) != 3 { // the passphrase, the service and what belongs together
 		t.Errorf("a signing service of its own holds %v, %v", entries, err)
 	}
 	certificates := filepath.Join(dir, "data", "signing", "tls")

@@ -5,6 +5,7 @@ const REFRESH = 3000;
 const $ = (id) => document.getElementById(id);
 const state = {
   lang: "zh",
+  lostAt: null, // when the hub first did not answer, null while it does
   token: "",
   titles: new Map(), // department code -> title
   titlesRead: 0,
@@ -129,16 +130,41 @@ async function call(path, body, reviver) {
 
 // ---- panels --------------------------------------------------------------
 
+const READY = { ready: ["good", "ready"], degraded: ["warn", "degraded"], "not ready": ["bad", "notReady"], stopping: ["warn", "stopping"] };
+
+// Intake that has stopped is the first thing that everybody must see.
+function overallOf(report) {
+  if (report.status === "degraded" && report.parts.some((part) => part.warning === "DISK_FULL")) return ["bad", "intakeStopped"];
+  return READY[report.status] ?? ["bad", "unreachable"];
+}
+
+function partState(part) {
+  if (!part.ok) return ["bad", t("fails")];
+  if (!part.warning) return ["good", t("works")];
+  return ["warn", t(has("warning." + part.warning) ? "warning." + part.warning : "attention")];
+}
+
 function showParts(report) {
-  const tone = { ready: "good", "not ready": "bad", stopping: "warn" }[report.status] ?? "bad";
-  const word = { ready: "ready", "not ready": "notReady", stopping: "stopping" }[report.status] ?? "unreachable";
+  const [tone, word] = overallOf(report);
   overall(tone, t(word));
-  $("parts").replaceChildren(...report.parts.map((part) => el("li", {},
-    icon(part.ok ? "good" : "bad"),
-    el("div", {},
-      el("strong", {}, has("part." + part.name) ? t("part." + part.name) : part.name),
-      el("small", {}, t(part.ok ? "works" : "fails") + (part.detail ? " · " + part.detail : ""))))));
+  $("parts").replaceChildren(...report.parts.map((part) => {
+    const [partTone, text] = partState(part);
+    return el("li", {},
+      icon(partTone),
+      el("div", {},
+        el("strong", {}, has("part." + part.name) ? t("part." + part.name) : part.name),
+        el("small", {}, text + (part.detail ? " · " + part.detail : ""))));
+  }));
   $("version").textContent = report.version ? t("version", { v: report.version }) : "";
+}
+
+// showUnreachable replaces what was true when the hub answered last: of a hub
+// that does not answer nothing is known, so no mark says that it works.
+function showUnreachable() {
+  overall("bad", t("unreachableSince", { time: state.lostAt.toLocaleTimeString(locale()) }));
+  $("parts").replaceChildren(...(state.data.parts?.parts ?? []).map((part) => el("li", {},
+    icon("idle"),
+    el("div", {}, el("strong", {}, has("part." + part.name) ? t("part." + part.name) : part.name), el("small", {}, t("notKnown"))))));
 }
 
 function overall(tone, text) {
@@ -180,16 +206,29 @@ function cell(label, value, note) {
   return el("td", { class: "n", "data-label": label }, value, note ? el("small", {}, note) : null);
 }
 
+// sourceBadge is the state of a source; one that was read to its end and has
+// never given a row is shown as such, since nothing may be there to read.
+function sourceBadge(s) {
+  if (s.state === "SOURCE_STATE_CAUGHT_UP" && !s.lastReadTime) return badge("idle", t("noRowsYet"));
+  return badge(state.lostAt ? "idle" : SOURCE_TONES[s.state] ?? "idle", t(s.state));
+}
+
+// lastAsked is when the source last answered: with rows, or that it has no more.
+function lastAsked(s) {
+  return [s.lastReadTime, s.caughtUpTime].filter(Boolean).sort((a, b) => new Date(a) - new Date(b)).at(-1);
+}
+
 function sourceRows(s) {
   const kind = has("kind." + s.kind) ? t("kind." + s.kind) : s.kind;
   const title = state.titles.get(s.name.split("/")[0]);
+  const asked = lastAsked(s);
   const row = el("tr", { class: s.fault ? "with-fault" : undefined },
     el("td", {}, el("span", { class: "name" }, s.name), el("small", {}, [title, kind, s.resource].filter(Boolean).join(" · "))),
-    el("td", {}, badge(SOURCE_TONES[s.state] ?? "idle", t(s.state)), s.proof ? badge(PROOF_TONES[s.proof.verdict] ?? "idle", t(s.proof.verdict)) : null),
+    el("td", {}, sourceBadge(s), s.proof ? badge(state.lostAt ? "idle" : PROOF_TONES[s.proof.verdict] ?? "idle", t(s.proof.verdict)) : null),
     cell(t("read"), number(s.read)),
     cell(t("accepted"), number(s.accepted), counts(s.findings)),
     cell(t("rejected"), number(s.rejected), counts(s.rejectedByRule)),
-    el("td", { "data-label": t("lastRead"), title: s.lastReadTime ? instant(s.lastReadTime) : undefined }, s.lastReadTime ? ago(s.lastReadTime) : t("never")));
+    el("td", { "data-label": t("lastAsked"), title: asked ? instant(asked) : undefined }, asked ? ago(asked) : t("never")));
   if (!s.fault) return [row];
   return [row, el("tr", {}, el("td", { colspan: 6, class: "fault" }, el("p", {}, el("strong", {}, t(has("fault." + s.faultCode) ? "fault." + s.faultCode : "fault") + ": "), s.fault)))];
 }
@@ -197,7 +236,7 @@ function sourceRows(s) {
 function showSources(answer) {
   const sources = answer.sources ?? [];
   $("sources").replaceChildren(
-    head([t("source")], [t("state")], [t("read"), true], [t("accepted"), true], [t("rejected"), true], [t("lastRead")]),
+    head([t("source")], [t("state")], [t("read"), true], [t("accepted"), true], [t("rejected"), true], [t("lastAsked")]),
     el("tbody", {}, ...(sources.length ? sources.flatMap(sourceRows)
       : [el("tr", {}, el("td", { colspan: 6, class: "hint" }, t("noSources")))])));
 }
@@ -352,10 +391,17 @@ function fail(name, text) {
 async function refreshParts() {
   try {
     state.data.parts = await call("/readyz");
-    showParts(state.data.parts);
+    const back = state.lostAt !== null;
+    state.lostAt = null;
+    document.body.classList.remove("stale");
+    if (back) redraw();
+    else showParts(state.data.parts);
     fail("parts", "");
   } catch (problem) {
-    overall("bad", t("unreachable"));
+    if (!(problem instanceof Problem)) throw problem;
+    state.lostAt ??= new Date();
+    document.body.classList.add("stale");
+    redraw();
     fail("parts", problem.text);
   }
 }
@@ -398,7 +444,7 @@ async function refresh() {
       if (state.token) work.push(...PANELS.map((panel) => refreshPanel(panel, token)));
     }
     await Promise.all(work);
-    $("updated").textContent = t("updated", { time: new Date().toLocaleTimeString(locale()) });
+    if (!state.lostAt) $("updated").textContent = t("updated", { time: new Date().toLocaleTimeString(locale()) });
   } finally {
     state.asking = false;
     state.timer = setTimeout(refresh, token === state.token ? REFRESH : 0);
@@ -407,7 +453,8 @@ async function refresh() {
 
 function redraw() {
   translate();
-  if (state.data.parts) showParts(state.data.parts);
+  if (state.lostAt) showUnreachable();
+  else if (state.data.parts) showParts(state.data.parts);
   for (const panel of PANELS) {
     if (state.data[panel.name]) panel.show(state.data[panel.name]);
   }

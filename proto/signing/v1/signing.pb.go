@@ -1032,6 +1032,94 @@ func (x *ApproveKeyDestructionResponse) GetKey() *Key {
 	return nil
 }
 
+type WithdrawKeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawKeyRequest) Reset() {
+	*x = WithdrawKeyRequest{}
+	mi := &file_signing_v1_signing_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawKeyRequest) ProtoMessage() {}
+
+func (x *WithdrawKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_signing_v1_signing_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawKeyRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawKeyRequest) Descriptor() ([]byte, []int) {
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WithdrawKeyRequest) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+type WithdrawKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *Key                   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawKeyResponse) Reset() {
+	*x = WithdrawKeyResponse{}
+	mi := &file_signing_v1_signing_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawKeyResponse) ProtoMessage() {}
+
+func (x *WithdrawKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_signing_v1_signing_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawKeyResponse.ProtoReflect.Descriptor instead.
+func (*WithdrawKeyResponse) Descriptor() ([]byte, []int) {
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *WithdrawKeyResponse) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
 // Whom a certificate names.
 type Subject struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1047,7 +1135,7 @@ type Subject struct {
 
 func (x *Subject) Reset() {
 	*x = Subject{}
-	mi := &file_signing_v1_signing_proto_msgTypes[17]
+	mi := &file_signing_v1_signing_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1147,7 @@ func (x *Subject) String() string {
 func (*Subject) ProtoMessage() {}
 
 func (x *Subject) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[17]
+	mi := &file_signing_v1_signing_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1160,7 @@ func (x *Subject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subject.ProtoReflect.Descriptor instead.
 func (*Subject) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{17}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Subject) GetOrganization() string {
@@ -1106,7 +1194,7 @@ type CreateCertificateRequestRequest struct {
 
 func (x *CreateCertificateRequestRequest) Reset() {
 	*x = CreateCertificateRequestRequest{}
-	mi := &file_signing_v1_signing_proto_msgTypes[18]
+	mi := &file_signing_v1_signing_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1206,7 @@ func (x *CreateCertificateRequestRequest) String() string {
 func (*CreateCertificateRequestRequest) ProtoMessage() {}
 
 func (x *CreateCertificateRequestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[18]
+	mi := &file_signing_v1_signing_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1219,7 @@ func (x *CreateCertificateRequestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCertificateRequestRequest.ProtoReflect.Descriptor instead.
 func (*CreateCertificateRequestRequest) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{18}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CreateCertificateRequestRequest) GetKeyId() string {
@@ -1158,7 +1246,7 @@ type CreateCertificateRequestResponse struct {
 
 func (x *CreateCertificateRequestResponse) Reset() {
 	*x = CreateCertificateRequestResponse{}
-	mi := &file_signing_v1_signing_proto_msgTypes[19]
+	mi := &file_signing_v1_signing_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +1258,7 @@ func (x *CreateCertificateRequestResponse) String() string {
 func (*CreateCertificateRequestResponse) ProtoMessage() {}
 
 func (x *CreateCertificateRequestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[19]
+	mi := &file_signing_v1_signing_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +1271,7 @@ func (x *CreateCertificateRequestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCertificateRequestResponse.ProtoReflect.Descriptor instead.
 func (*CreateCertificateRequestResponse) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{19}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CreateCertificateRequestResponse) GetCertificateRequest() string {
@@ -1204,7 +1292,7 @@ type ImportCertificatesRequest struct {
 
 func (x *ImportCertificatesRequest) Reset() {
 	*x = ImportCertificatesRequest{}
-	mi := &file_signing_v1_signing_proto_msgTypes[20]
+	mi := &file_signing_v1_signing_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1304,7 @@ func (x *ImportCertificatesRequest) String() string {
 func (*ImportCertificatesRequest) ProtoMessage() {}
 
 func (x *ImportCertificatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[20]
+	mi := &file_signing_v1_signing_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1317,7 @@ func (x *ImportCertificatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportCertificatesRequest.ProtoReflect.Descriptor instead.
 func (*ImportCertificatesRequest) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{20}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ImportCertificatesRequest) GetKeyId() string {
@@ -1255,7 +1343,7 @@ type ImportCertificatesResponse struct {
 
 func (x *ImportCertificatesResponse) Reset() {
 	*x = ImportCertificatesResponse{}
-	mi := &file_signing_v1_signing_proto_msgTypes[21]
+	mi := &file_signing_v1_signing_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +1355,7 @@ func (x *ImportCertificatesResponse) String() string {
 func (*ImportCertificatesResponse) ProtoMessage() {}
 
 func (x *ImportCertificatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[21]
+	mi := &file_signing_v1_signing_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +1368,7 @@ func (x *ImportCertificatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportCertificatesResponse.ProtoReflect.Descriptor instead.
 func (*ImportCertificatesResponse) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{21}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ImportCertificatesResponse) GetKey() *Key {
@@ -1304,7 +1392,7 @@ type RevokeCertificateRequest struct {
 
 func (x *RevokeCertificateRequest) Reset() {
 	*x = RevokeCertificateRequest{}
-	mi := &file_signing_v1_signing_proto_msgTypes[22]
+	mi := &file_signing_v1_signing_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1404,7 @@ func (x *RevokeCertificateRequest) String() string {
 func (*RevokeCertificateRequest) ProtoMessage() {}
 
 func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[22]
+	mi := &file_signing_v1_signing_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1417,7 @@ func (x *RevokeCertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateRequest.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateRequest) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{22}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RevokeCertificateRequest) GetSerial() string {
@@ -1361,7 +1449,7 @@ type RevokeCertificateResponse struct {
 
 func (x *RevokeCertificateResponse) Reset() {
 	*x = RevokeCertificateResponse{}
-	mi := &file_signing_v1_signing_proto_msgTypes[23]
+	mi := &file_signing_v1_signing_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1461,7 @@ func (x *RevokeCertificateResponse) String() string {
 func (*RevokeCertificateResponse) ProtoMessage() {}
 
 func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[23]
+	mi := &file_signing_v1_signing_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1474,7 @@ func (x *RevokeCertificateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCertificateResponse.ProtoReflect.Descriptor instead.
 func (*RevokeCertificateResponse) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{23}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{25}
 }
 
 type SignTokensRequest struct {
@@ -1405,7 +1493,7 @@ type SignTokensRequest struct {
 
 func (x *SignTokensRequest) Reset() {
 	*x = SignTokensRequest{}
-	mi := &file_signing_v1_signing_proto_msgTypes[24]
+	mi := &file_signing_v1_signing_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1417,7 +1505,7 @@ func (x *SignTokensRequest) String() string {
 func (*SignTokensRequest) ProtoMessage() {}
 
 func (x *SignTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[24]
+	mi := &file_signing_v1_signing_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1430,7 +1518,7 @@ func (x *SignTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignTokensRequest.ProtoReflect.Descriptor instead.
 func (*SignTokensRequest) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{24}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SignTokensRequest) GetRequestId() string {
@@ -1471,7 +1559,7 @@ type SignTokensResponse struct {
 
 func (x *SignTokensResponse) Reset() {
 	*x = SignTokensResponse{}
-	mi := &file_signing_v1_signing_proto_msgTypes[25]
+	mi := &file_signing_v1_signing_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1483,7 +1571,7 @@ func (x *SignTokensResponse) String() string {
 func (*SignTokensResponse) ProtoMessage() {}
 
 func (x *SignTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[25]
+	mi := &file_signing_v1_signing_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1496,7 +1584,7 @@ func (x *SignTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignTokensResponse.ProtoReflect.Descriptor instead.
 func (*SignTokensResponse) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{25}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SignTokensResponse) GetTokens() []string {
@@ -1530,7 +1618,7 @@ type Seal struct {
 
 func (x *Seal) Reset() {
 	*x = Seal{}
-	mi := &file_signing_v1_signing_proto_msgTypes[26]
+	mi := &file_signing_v1_signing_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1542,7 +1630,7 @@ func (x *Seal) String() string {
 func (*Seal) ProtoMessage() {}
 
 func (x *Seal) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[26]
+	mi := &file_signing_v1_signing_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,7 +1643,7 @@ func (x *Seal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seal.ProtoReflect.Descriptor instead.
 func (*Seal) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{26}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Seal) GetId() string {
@@ -1648,7 +1736,7 @@ type MakeSealRequest struct {
 
 func (x *MakeSealRequest) Reset() {
 	*x = MakeSealRequest{}
-	mi := &file_signing_v1_signing_proto_msgTypes[27]
+	mi := &file_signing_v1_signing_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1660,7 +1748,7 @@ func (x *MakeSealRequest) String() string {
 func (*MakeSealRequest) ProtoMessage() {}
 
 func (x *MakeSealRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[27]
+	mi := &file_signing_v1_signing_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1673,7 +1761,7 @@ func (x *MakeSealRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MakeSealRequest.ProtoReflect.Descriptor instead.
 func (*MakeSealRequest) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{27}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *MakeSealRequest) GetRequestId() string {
@@ -1727,7 +1815,7 @@ type MakeSealResponse struct {
 
 func (x *MakeSealResponse) Reset() {
 	*x = MakeSealResponse{}
-	mi := &file_signing_v1_signing_proto_msgTypes[28]
+	mi := &file_signing_v1_signing_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1739,7 +1827,7 @@ func (x *MakeSealResponse) String() string {
 func (*MakeSealResponse) ProtoMessage() {}
 
 func (x *MakeSealResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[28]
+	mi := &file_signing_v1_signing_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1752,7 +1840,7 @@ func (x *MakeSealResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MakeSealResponse.ProtoReflect.Descriptor instead.
 func (*MakeSealResponse) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{28}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MakeSealResponse) GetSeal() *Seal {
@@ -1770,7 +1858,7 @@ type ListSealsRequest struct {
 
 func (x *ListSealsRequest) Reset() {
 	*x = ListSealsRequest{}
-	mi := &file_signing_v1_signing_proto_msgTypes[29]
+	mi := &file_signing_v1_signing_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1782,7 +1870,7 @@ func (x *ListSealsRequest) String() string {
 func (*ListSealsRequest) ProtoMessage() {}
 
 func (x *ListSealsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[29]
+	mi := &file_signing_v1_signing_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1795,7 +1883,7 @@ func (x *ListSealsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSealsRequest.ProtoReflect.Descriptor instead.
 func (*ListSealsRequest) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{29}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{31}
 }
 
 type ListSealsResponse struct {
@@ -1807,7 +1895,7 @@ type ListSealsResponse struct {
 
 func (x *ListSealsResponse) Reset() {
 	*x = ListSealsResponse{}
-	mi := &file_signing_v1_signing_proto_msgTypes[30]
+	mi := &file_signing_v1_signing_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +1907,7 @@ func (x *ListSealsResponse) String() string {
 func (*ListSealsResponse) ProtoMessage() {}
 
 func (x *ListSealsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[30]
+	mi := &file_signing_v1_signing_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +1920,7 @@ func (x *ListSealsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSealsResponse.ProtoReflect.Descriptor instead.
 func (*ListSealsResponse) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{30}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListSealsResponse) GetSeals() []*Seal {
@@ -1855,7 +1943,7 @@ type ChangeSealRequest struct {
 
 func (x *ChangeSealRequest) Reset() {
 	*x = ChangeSealRequest{}
-	mi := &file_signing_v1_signing_proto_msgTypes[31]
+	mi := &file_signing_v1_signing_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +1955,7 @@ func (x *ChangeSealRequest) String() string {
 func (*ChangeSealRequest) ProtoMessage() {}
 
 func (x *ChangeSealRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[31]
+	mi := &file_signing_v1_signing_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1880,7 +1968,7 @@ func (x *ChangeSealRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeSealRequest.ProtoReflect.Descriptor instead.
 func (*ChangeSealRequest) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{31}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ChangeSealRequest) GetSealId() string {
@@ -1913,7 +2001,7 @@ type ChangeSealResponse struct {
 
 func (x *ChangeSealResponse) Reset() {
 	*x = ChangeSealResponse{}
-	mi := &file_signing_v1_signing_proto_msgTypes[32]
+	mi := &file_signing_v1_signing_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1925,7 +2013,7 @@ func (x *ChangeSealResponse) String() string {
 func (*ChangeSealResponse) ProtoMessage() {}
 
 func (x *ChangeSealResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[32]
+	mi := &file_signing_v1_signing_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1938,7 +2026,7 @@ func (x *ChangeSealResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeSealResponse.ProtoReflect.Descriptor instead.
 func (*ChangeSealResponse) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{32}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ChangeSealResponse) GetSeal() *Seal {
@@ -1961,7 +2049,7 @@ type Stamp struct {
 
 func (x *Stamp) Reset() {
 	*x = Stamp{}
-	mi := &file_signing_v1_signing_proto_msgTypes[33]
+	mi := &file_signing_v1_signing_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1973,7 +2061,7 @@ func (x *Stamp) String() string {
 func (*Stamp) ProtoMessage() {}
 
 func (x *Stamp) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[33]
+	mi := &file_signing_v1_signing_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1986,7 +2074,7 @@ func (x *Stamp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stamp.ProtoReflect.Descriptor instead.
 func (*Stamp) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{33}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Stamp) GetPage() int32 {
@@ -2029,7 +2117,7 @@ type SealFileRequest struct {
 
 func (x *SealFileRequest) Reset() {
 	*x = SealFileRequest{}
-	mi := &file_signing_v1_signing_proto_msgTypes[34]
+	mi := &file_signing_v1_signing_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +2129,7 @@ func (x *SealFileRequest) String() string {
 func (*SealFileRequest) ProtoMessage() {}
 
 func (x *SealFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[34]
+	mi := &file_signing_v1_signing_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +2142,7 @@ func (x *SealFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealFileRequest.ProtoReflect.Descriptor instead.
 func (*SealFileRequest) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{34}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SealFileRequest) GetRequestId() string {
@@ -2109,7 +2197,7 @@ type SealFileResponse struct {
 
 func (x *SealFileResponse) Reset() {
 	*x = SealFileResponse{}
-	mi := &file_signing_v1_signing_proto_msgTypes[35]
+	mi := &file_signing_v1_signing_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2121,7 +2209,7 @@ func (x *SealFileResponse) String() string {
 func (*SealFileResponse) ProtoMessage() {}
 
 func (x *SealFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[35]
+	mi := &file_signing_v1_signing_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2134,7 +2222,7 @@ func (x *SealFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealFileResponse.ProtoReflect.Descriptor instead.
 func (*SealFileResponse) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{35}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SealFileResponse) GetFile() []byte {
@@ -2155,7 +2243,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_signing_v1_signing_proto_msgTypes[36]
+	mi := &file_signing_v1_signing_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2167,7 +2255,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[36]
+	mi := &file_signing_v1_signing_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2180,7 +2268,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{36}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Field) GetName() string {
@@ -2225,7 +2313,7 @@ type SealPageRequest struct {
 
 func (x *SealPageRequest) Reset() {
 	*x = SealPageRequest{}
-	mi := &file_signing_v1_signing_proto_msgTypes[37]
+	mi := &file_signing_v1_signing_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2325,7 @@ func (x *SealPageRequest) String() string {
 func (*SealPageRequest) ProtoMessage() {}
 
 func (x *SealPageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[37]
+	mi := &file_signing_v1_signing_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2338,7 @@ func (x *SealPageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealPageRequest.ProtoReflect.Descriptor instead.
 func (*SealPageRequest) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{37}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SealPageRequest) GetRequestId() string {
@@ -2340,7 +2428,7 @@ type SealPageResponse struct {
 
 func (x *SealPageResponse) Reset() {
 	*x = SealPageResponse{}
-	mi := &file_signing_v1_signing_proto_msgTypes[38]
+	mi := &file_signing_v1_signing_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2440,7 @@ func (x *SealPageResponse) String() string {
 func (*SealPageResponse) ProtoMessage() {}
 
 func (x *SealPageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[38]
+	mi := &file_signing_v1_signing_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2453,7 @@ func (x *SealPageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealPageResponse.ProtoReflect.Descriptor instead.
 func (*SealPageResponse) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{38}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SealPageResponse) GetFile() []byte {
@@ -2385,7 +2473,7 @@ type VerifyFileRequest struct {
 
 func (x *VerifyFileRequest) Reset() {
 	*x = VerifyFileRequest{}
-	mi := &file_signing_v1_signing_proto_msgTypes[39]
+	mi := &file_signing_v1_signing_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2397,7 +2485,7 @@ func (x *VerifyFileRequest) String() string {
 func (*VerifyFileRequest) ProtoMessage() {}
 
 func (x *VerifyFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[39]
+	mi := &file_signing_v1_signing_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2410,7 +2498,7 @@ func (x *VerifyFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyFileRequest.ProtoReflect.Descriptor instead.
 func (*VerifyFileRequest) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{39}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *VerifyFileRequest) GetFile() []byte {
@@ -2434,7 +2522,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_signing_v1_signing_proto_msgTypes[40]
+	mi := &file_signing_v1_signing_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2446,7 +2534,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[40]
+	mi := &file_signing_v1_signing_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2459,7 +2547,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{40}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Step) GetName() string {
@@ -2502,7 +2590,7 @@ type FileSignature struct {
 
 func (x *FileSignature) Reset() {
 	*x = FileSignature{}
-	mi := &file_signing_v1_signing_proto_msgTypes[41]
+	mi := &file_signing_v1_signing_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2514,7 +2602,7 @@ func (x *FileSignature) String() string {
 func (*FileSignature) ProtoMessage() {}
 
 func (x *FileSignature) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[41]
+	mi := &file_signing_v1_signing_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2527,7 +2615,7 @@ func (x *FileSignature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileSignature.ProtoReflect.Descriptor instead.
 func (*FileSignature) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{41}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FileSignature) GetId() string {
@@ -2599,7 +2687,7 @@ type VerifyFileResponse struct {
 
 func (x *VerifyFileResponse) Reset() {
 	*x = VerifyFileResponse{}
-	mi := &file_signing_v1_signing_proto_msgTypes[42]
+	mi := &file_signing_v1_signing_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +2699,7 @@ func (x *VerifyFileResponse) String() string {
 func (*VerifyFileResponse) ProtoMessage() {}
 
 func (x *VerifyFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[42]
+	mi := &file_signing_v1_signing_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +2712,7 @@ func (x *VerifyFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyFileResponse.ProtoReflect.Descriptor instead.
 func (*VerifyFileResponse) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{42}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *VerifyFileResponse) GetValid() bool {
@@ -2683,7 +2771,7 @@ type RenderFileRequest struct {
 
 func (x *RenderFileRequest) Reset() {
 	*x = RenderFileRequest{}
-	mi := &file_signing_v1_signing_proto_msgTypes[43]
+	mi := &file_signing_v1_signing_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2695,7 +2783,7 @@ func (x *RenderFileRequest) String() string {
 func (*RenderFileRequest) ProtoMessage() {}
 
 func (x *RenderFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[43]
+	mi := &file_signing_v1_signing_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2708,7 +2796,7 @@ func (x *RenderFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderFileRequest.ProtoReflect.Descriptor instead.
 func (*RenderFileRequest) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{43}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RenderFileRequest) GetFile() []byte {
@@ -2746,7 +2834,7 @@ type RenderFileResponse struct {
 
 func (x *RenderFileResponse) Reset() {
 	*x = RenderFileResponse{}
-	mi := &file_signing_v1_signing_proto_msgTypes[44]
+	mi := &file_signing_v1_signing_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2758,7 +2846,7 @@ func (x *RenderFileResponse) String() string {
 func (*RenderFileResponse) ProtoMessage() {}
 
 func (x *RenderFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[44]
+	mi := &file_signing_v1_signing_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2771,7 +2859,7 @@ func (x *RenderFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderFileResponse.ProtoReflect.Descriptor instead.
 func (*RenderFileResponse) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{44}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RenderFileResponse) GetPng() []byte {
@@ -2814,7 +2902,7 @@ type RenderNote struct {
 
 func (x *RenderNote) Reset() {
 	*x = RenderNote{}
-	mi := &file_signing_v1_signing_proto_msgTypes[45]
+	mi := &file_signing_v1_signing_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2826,7 +2914,7 @@ func (x *RenderNote) String() string {
 func (*RenderNote) ProtoMessage() {}
 
 func (x *RenderNote) ProtoReflect() protoreflect.Message {
-	mi := &file_signing_v1_signing_proto_msgTypes[45]
+	mi := &file_signing_v1_signing_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2839,7 +2927,7 @@ func (x *RenderNote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderNote.ProtoReflect.Descriptor instead.
 func (*RenderNote) Descriptor() ([]byte, []int) {
-	return file_signing_v1_signing_proto_rawDescGZIP(), []int{45}
+	return file_signing_v1_signing_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RenderNote) GetCode() string {
@@ -2928,7 +3016,11 @@ const file_signing_v1_signing_proto_rawDesc = "" +
 	"\x1cApproveKeyDestructionRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"G\n" +
 	"\x1dApproveKeyDestructionResponse\x12&\n" +
-	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyB\x03\xe0A\x02R\x03key\"b\n" +
+	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyB\x03\xe0A\x02R\x03key\"+\n" +
+	"\x12WithdrawKeyRequest\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"8\n" +
+	"\x13WithdrawKeyResponse\x12!\n" +
+	"\x03key\x18\x01 \x01(\v2\x0f.signing.v1.KeyR\x03key\"b\n" +
 	"\aSubject\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x12\n" +
 	"\x04uscc\x18\x02 \x01(\tR\x04uscc\x12\x1f\n" +
@@ -3089,7 +3181,7 @@ const file_signing_v1_signing_proto_rawDesc = "" +
 	"\x12STEP_RESULT_PASSED\x10\x01\x12\x16\n" +
 	"\x12STEP_RESULT_FAILED\x10\x02\x12\x16\n" +
 	"\x12STEP_RESULT_WARNED\x10\x03\x12\x17\n" +
-	"\x13STEP_RESULT_SKIPPED\x10\x042\xa0\x14\n" +
+	"\x13STEP_RESULT_SKIPPED\x10\x042\x9f\x15\n" +
 	"\x0eSigningService\x12_\n" +
 	"\tGetKeySet\x12\x1c.signing.v1.GetKeySetRequest\x1a\x14.google.api.HttpBody\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.json\x12s\n" +
 	"\x11GetIssuerMetadata\x12$.signing.v1.GetIssuerMetadataRequest\x1a\x14.google.api.HttpBody\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/.well-known/jwt-vc-issuer\x12\\\n" +
@@ -3101,7 +3193,8 @@ const file_signing_v1_signing_proto_rawDesc = "" +
 	"PublishKey\x12\x1d.signing.v1.PublishKeyRequest\x1a\x1e.signing.v1.PublishKeyResponse\",\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/signing/keys/{key_id}:publish\x12}\n" +
 	"\vActivateKey\x12\x1e.signing.v1.ActivateKeyRequest\x1a\x1f.signing.v1.ActivateKeyResponse\"-\x82\xd3\xe4\x93\x02':\x01*\"\"/v1/signing/keys/{key_id}:activate\x12\xa5\x01\n" +
 	"\x15RequestKeyDestruction\x12(.signing.v1.RequestKeyDestructionRequest\x1a).signing.v1.RequestKeyDestructionResponse\"7\x82\xd3\xe4\x93\x021:\x01*\",/v1/signing/keys/{key_id}:requestDestruction\x12\xa5\x01\n" +
-	"\x15ApproveKeyDestruction\x12(.signing.v1.ApproveKeyDestructionRequest\x1a).signing.v1.ApproveKeyDestructionResponse\"7\x82\xd3\xe4\x93\x021:\x01*\",/v1/signing/keys/{key_id}:approveDestruction\x12\xb4\x01\n" +
+	"\x15ApproveKeyDestruction\x12(.signing.v1.ApproveKeyDestructionRequest\x1a).signing.v1.ApproveKeyDestructionResponse\"7\x82\xd3\xe4\x93\x021:\x01*\",/v1/signing/keys/{key_id}:approveDestruction\x12}\n" +
+	"\vWithdrawKey\x12\x1e.signing.v1.WithdrawKeyRequest\x1a\x1f.signing.v1.WithdrawKeyResponse\"-\x82\xd3\xe4\x93\x02':\x01*\"\"/v1/signing/keys/{key_id}:withdraw\x12\xb4\x01\n" +
 	"\x18CreateCertificateRequest\x12+.signing.v1.CreateCertificateRequestRequest\x1a,.signing.v1.CreateCertificateRequestResponse\"=\x82\xd3\xe4\x93\x027:\x01*\"2/v1/signing/keys/{key_id}:createCertificateRequest\x12\x9c\x01\n" +
 	"\x12ImportCertificates\x12%.signing.v1.ImportCertificatesRequest\x1a&.signing.v1.ImportCertificatesResponse\"7\x82\xd3\xe4\x93\x021:\x01*\",/v1/signing/keys/{key_id}:importCertificates\x12\x95\x01\n" +
 	"\x11RevokeCertificate\x12$.signing.v1.RevokeCertificateRequest\x1a%.signing.v1.RevokeCertificateResponse\"3\x82\xd3\xe4\x93\x02-:\x01*\"(/v1/signing/certificates/{serial}:revoke\x12n\n" +
@@ -3131,7 +3224,7 @@ func file_signing_v1_signing_proto_rawDescGZIP() []byte {
 }
 
 var file_signing_v1_signing_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_signing_v1_signing_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_signing_v1_signing_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_signing_v1_signing_proto_goTypes = []any{
 	(KeyState)(0),                            // 0: signing.v1.KeyState
 	(SealStatus)(0),                          // 1: signing.v1.SealStatus
@@ -3153,118 +3246,123 @@ var file_signing_v1_signing_proto_goTypes = []any{
 	(*RequestKeyDestructionResponse)(nil),    // 17: signing.v1.RequestKeyDestructionResponse
 	(*ApproveKeyDestructionRequest)(nil),     // 18: signing.v1.ApproveKeyDestructionRequest
 	(*ApproveKeyDestructionResponse)(nil),    // 19: signing.v1.ApproveKeyDestructionResponse
-	(*Subject)(nil),                          // 20: signing.v1.Subject
-	(*CreateCertificateRequestRequest)(nil),  // 21: signing.v1.CreateCertificateRequestRequest
-	(*CreateCertificateRequestResponse)(nil), // 22: signing.v1.CreateCertificateRequestResponse
-	(*ImportCertificatesRequest)(nil),        // 23: signing.v1.ImportCertificatesRequest
-	(*ImportCertificatesResponse)(nil),       // 24: signing.v1.ImportCertificatesResponse
-	(*RevokeCertificateRequest)(nil),         // 25: signing.v1.RevokeCertificateRequest
-	(*RevokeCertificateResponse)(nil),        // 26: signing.v1.RevokeCertificateResponse
-	(*SignTokensRequest)(nil),                // 27: signing.v1.SignTokensRequest
-	(*SignTokensResponse)(nil),               // 28: signing.v1.SignTokensResponse
-	(*Seal)(nil),                             // 29: signing.v1.Seal
-	(*MakeSealRequest)(nil),                  // 30: signing.v1.MakeSealRequest
-	(*MakeSealResponse)(nil),                 // 31: signing.v1.MakeSealResponse
-	(*ListSealsRequest)(nil),                 // 32: signing.v1.ListSealsRequest
-	(*ListSealsResponse)(nil),                // 33: signing.v1.ListSealsResponse
-	(*ChangeSealRequest)(nil),                // 34: signing.v1.ChangeSealRequest
-	(*ChangeSealResponse)(nil),               // 35: signing.v1.ChangeSealResponse
-	(*Stamp)(nil),                            // 36: signing.v1.Stamp
-	(*SealFileRequest)(nil),                  // 37: signing.v1.SealFileRequest
-	(*SealFileResponse)(nil),                 // 38: signing.v1.SealFileResponse
-	(*Field)(nil),                            // 39: signing.v1.Field
-	(*SealPageRequest)(nil),                  // 40: signing.v1.SealPageRequest
-	(*SealPageResponse)(nil),                 // 41: signing.v1.SealPageResponse
-	(*VerifyFileRequest)(nil),                // 42: signing.v1.VerifyFileRequest
-	(*Step)(nil),                             // 43: signing.v1.Step
-	(*FileSignature)(nil),                    // 44: signing.v1.FileSignature
-	(*VerifyFileResponse)(nil),               // 45: signing.v1.VerifyFileResponse
-	(*RenderFileRequest)(nil),                // 46: signing.v1.RenderFileRequest
-	(*RenderFileResponse)(nil),               // 47: signing.v1.RenderFileResponse
-	(*RenderNote)(nil),                       // 48: signing.v1.RenderNote
-	(*timestamppb.Timestamp)(nil),            // 49: google.protobuf.Timestamp
-	(*httpbody.HttpBody)(nil),                // 50: google.api.HttpBody
+	(*WithdrawKeyRequest)(nil),               // 20: signing.v1.WithdrawKeyRequest
+	(*WithdrawKeyResponse)(nil),              // 21: signing.v1.WithdrawKeyResponse
+	(*Subject)(nil),                          // 22: signing.v1.Subject
+	(*CreateCertificateRequestRequest)(nil),  // 23: signing.v1.CreateCertificateRequestRequest
+	(*CreateCertificateRequestResponse)(nil), // 24: signing.v1.CreateCertificateRequestResponse
+	(*ImportCertificatesRequest)(nil),        // 25: signing.v1.ImportCertificatesRequest
+	(*ImportCertificatesResponse)(nil),       // 26: signing.v1.ImportCertificatesResponse
+	(*RevokeCertificateRequest)(nil),         // 27: signing.v1.RevokeCertificateRequest
+	(*RevokeCertificateResponse)(nil),        // 28: signing.v1.RevokeCertificateResponse
+	(*SignTokensRequest)(nil),                // 29: signing.v1.SignTokensRequest
+	(*SignTokensResponse)(nil),               // 30: signing.v1.SignTokensResponse
+	(*Seal)(nil),                             // 31: signing.v1.Seal
+	(*MakeSealRequest)(nil),                  // 32: signing.v1.MakeSealRequest
+	(*MakeSealResponse)(nil),                 // 33: signing.v1.MakeSealResponse
+	(*ListSealsRequest)(nil),                 // 34: signing.v1.ListSealsRequest
+	(*ListSealsResponse)(nil),                // 35: signing.v1.ListSealsResponse
+	(*ChangeSealRequest)(nil),                // 36: signing.v1.ChangeSealRequest
+	(*ChangeSealResponse)(nil),               // 37: signing.v1.ChangeSealResponse
+	(*Stamp)(nil),                            // 38: signing.v1.Stamp
+	(*SealFileRequest)(nil),                  // 39: signing.v1.SealFileRequest
+	(*SealFileResponse)(nil),                 // 40: signing.v1.SealFileResponse
+	(*Field)(nil),                            // 41: signing.v1.Field
+	(*SealPageRequest)(nil),                  // 42: signing.v1.SealPageRequest
+	(*SealPageResponse)(nil),                 // 43: signing.v1.SealPageResponse
+	(*VerifyFileRequest)(nil),                // 44: signing.v1.VerifyFileRequest
+	(*Step)(nil),                             // 45: signing.v1.Step
+	(*FileSignature)(nil),                    // 46: signing.v1.FileSignature
+	(*VerifyFileResponse)(nil),               // 47: signing.v1.VerifyFileResponse
+	(*RenderFileRequest)(nil),                // 48: signing.v1.RenderFileRequest
+	(*RenderFileResponse)(nil),               // 49: signing.v1.RenderFileResponse
+	(*RenderNote)(nil),                       // 50: signing.v1.RenderNote
+	(*timestamppb.Timestamp)(nil),            // 51: google.protobuf.Timestamp
+	(*httpbody.HttpBody)(nil),                // 52: google.api.HttpBody
 }
 var file_signing_v1_signing_proto_depIdxs = []int32{
 	0,  // 0: signing.v1.Key.state:type_name -> signing.v1.KeyState
-	49, // 1: signing.v1.Key.create_time:type_name -> google.protobuf.Timestamp
-	49, // 2: signing.v1.Key.publish_time:type_name -> google.protobuf.Timestamp
-	49, // 3: signing.v1.Key.activate_time:type_name -> google.protobuf.Timestamp
-	49, // 4: signing.v1.Key.retire_time:type_name -> google.protobuf.Timestamp
-	49, // 5: signing.v1.Key.destroy_time:type_name -> google.protobuf.Timestamp
+	51, // 1: signing.v1.Key.create_time:type_name -> google.protobuf.Timestamp
+	51, // 2: signing.v1.Key.publish_time:type_name -> google.protobuf.Timestamp
+	51, // 3: signing.v1.Key.activate_time:type_name -> google.protobuf.Timestamp
+	51, // 4: signing.v1.Key.retire_time:type_name -> google.protobuf.Timestamp
+	51, // 5: signing.v1.Key.destroy_time:type_name -> google.protobuf.Timestamp
 	7,  // 6: signing.v1.ListKeysResponse.keys:type_name -> signing.v1.Key
 	7,  // 7: signing.v1.CreateKeyResponse.key:type_name -> signing.v1.Key
 	7,  // 8: signing.v1.PublishKeyResponse.key:type_name -> signing.v1.Key
 	7,  // 9: signing.v1.ActivateKeyResponse.key:type_name -> signing.v1.Key
 	7,  // 10: signing.v1.RequestKeyDestructionResponse.key:type_name -> signing.v1.Key
 	7,  // 11: signing.v1.ApproveKeyDestructionResponse.key:type_name -> signing.v1.Key
-	20, // 12: signing.v1.CreateCertificateRequestRequest.subject:type_name -> signing.v1.Subject
-	7,  // 13: signing.v1.ImportCertificatesResponse.key:type_name -> signing.v1.Key
-	1,  // 14: signing.v1.Seal.status:type_name -> signing.v1.SealStatus
-	49, // 15: signing.v1.Seal.create_time:type_name -> google.protobuf.Timestamp
-	49, // 16: signing.v1.Seal.valid_from:type_name -> google.protobuf.Timestamp
-	49, // 17: signing.v1.Seal.valid_until:type_name -> google.protobuf.Timestamp
-	29, // 18: signing.v1.MakeSealResponse.seal:type_name -> signing.v1.Seal
-	29, // 19: signing.v1.ListSealsResponse.seals:type_name -> signing.v1.Seal
-	1,  // 20: signing.v1.ChangeSealRequest.status:type_name -> signing.v1.SealStatus
-	29, // 21: signing.v1.ChangeSealResponse.seal:type_name -> signing.v1.Seal
-	36, // 22: signing.v1.SealFileRequest.stamps:type_name -> signing.v1.Stamp
-	39, // 23: signing.v1.SealPageRequest.fields:type_name -> signing.v1.Field
-	39, // 24: signing.v1.SealPageRequest.metadata:type_name -> signing.v1.Field
-	2,  // 25: signing.v1.Step.result:type_name -> signing.v1.StepResult
-	49, // 26: signing.v1.FileSignature.sign_time:type_name -> google.protobuf.Timestamp
-	43, // 27: signing.v1.FileSignature.steps:type_name -> signing.v1.Step
-	44, // 28: signing.v1.VerifyFileResponse.signatures:type_name -> signing.v1.FileSignature
-	39, // 29: signing.v1.VerifyFileResponse.metadata:type_name -> signing.v1.Field
-	43, // 30: signing.v1.VerifyFileResponse.steps:type_name -> signing.v1.Step
-	48, // 31: signing.v1.RenderFileResponse.notes:type_name -> signing.v1.RenderNote
-	3,  // 32: signing.v1.SigningService.GetKeySet:input_type -> signing.v1.GetKeySetRequest
-	4,  // 33: signing.v1.SigningService.GetIssuerMetadata:input_type -> signing.v1.GetIssuerMetadataRequest
-	5,  // 34: signing.v1.SigningService.GetTrust:input_type -> signing.v1.GetTrustRequest
-	6,  // 35: signing.v1.SigningService.GetRevocationList:input_type -> signing.v1.GetRevocationListRequest
-	8,  // 36: signing.v1.SigningService.ListKeys:input_type -> signing.v1.ListKeysRequest
-	10, // 37: signing.v1.SigningService.CreateKey:input_type -> signing.v1.CreateKeyRequest
-	12, // 38: signing.v1.SigningService.PublishKey:input_type -> signing.v1.PublishKeyRequest
-	14, // 39: signing.v1.SigningService.ActivateKey:input_type -> signing.v1.ActivateKeyRequest
-	16, // 40: signing.v1.SigningService.RequestKeyDestruction:input_type -> signing.v1.RequestKeyDestructionRequest
-	18, // 41: signing.v1.SigningService.ApproveKeyDestruction:input_type -> signing.v1.ApproveKeyDestructionRequest
-	21, // 42: signing.v1.SigningService.CreateCertificateRequest:input_type -> signing.v1.CreateCertificateRequestRequest
-	23, // 43: signing.v1.SigningService.ImportCertificates:input_type -> signing.v1.ImportCertificatesRequest
-	25, // 44: signing.v1.SigningService.RevokeCertificate:input_type -> signing.v1.RevokeCertificateRequest
-	27, // 45: signing.v1.SigningService.SignTokens:input_type -> signing.v1.SignTokensRequest
-	30, // 46: signing.v1.SigningService.MakeSeal:input_type -> signing.v1.MakeSealRequest
-	32, // 47: signing.v1.SigningService.ListSeals:input_type -> signing.v1.ListSealsRequest
-	34, // 48: signing.v1.SigningService.ChangeSeal:input_type -> signing.v1.ChangeSealRequest
-	37, // 49: signing.v1.SigningService.SealFile:input_type -> signing.v1.SealFileRequest
-	40, // 50: signing.v1.SigningService.SealPage:input_type -> signing.v1.SealPageRequest
-	42, // 51: signing.v1.SigningService.VerifyFile:input_type -> signing.v1.VerifyFileRequest
-	46, // 52: signing.v1.SigningService.RenderFile:input_type -> signing.v1.RenderFileRequest
-	50, // 53: signing.v1.SigningService.GetKeySet:output_type -> google.api.HttpBody
-	50, // 54: signing.v1.SigningService.GetIssuerMetadata:output_type -> google.api.HttpBody
-	50, // 55: signing.v1.SigningService.GetTrust:output_type -> google.api.HttpBody
-	50, // 56: signing.v1.SigningService.GetRevocationList:output_type -> google.api.HttpBody
-	9,  // 57: signing.v1.SigningService.ListKeys:output_type -> signing.v1.ListKeysResponse
-	11, // 58: signing.v1.SigningService.CreateKey:output_type -> signing.v1.CreateKeyResponse
-	13, // 59: signing.v1.SigningService.PublishKey:output_type -> signing.v1.PublishKeyResponse
-	15, // 60: signing.v1.SigningService.ActivateKey:output_type -> signing.v1.ActivateKeyResponse
-	17, // 61: signing.v1.SigningService.RequestKeyDestruction:output_type -> signing.v1.RequestKeyDestructionResponse
-	19, // 62: signing.v1.SigningService.ApproveKeyDestruction:output_type -> signing.v1.ApproveKeyDestructionResponse
-	22, // 63: signing.v1.SigningService.CreateCertificateRequest:output_type -> signing.v1.CreateCertificateRequestResponse
-	24, // 64: signing.v1.SigningService.ImportCertificates:output_type -> signing.v1.ImportCertificatesResponse
-	26, // 65: signing.v1.SigningService.RevokeCertificate:output_type -> signing.v1.RevokeCertificateResponse
-	28, // 66: signing.v1.SigningService.SignTokens:output_type -> signing.v1.SignTokensResponse
-	31, // 67: signing.v1.SigningService.MakeSeal:output_type -> signing.v1.MakeSealResponse
-	33, // 68: signing.v1.SigningService.ListSeals:output_type -> signing.v1.ListSealsResponse
-	35, // 69: signing.v1.SigningService.ChangeSeal:output_type -> signing.v1.ChangeSealResponse
-	38, // 70: signing.v1.SigningService.SealFile:output_type -> signing.v1.SealFileResponse
-	41, // 71: signing.v1.SigningService.SealPage:output_type -> signing.v1.SealPageResponse
-	45, // 72: signing.v1.SigningService.VerifyFile:output_type -> signing.v1.VerifyFileResponse
-	47, // 73: signing.v1.SigningService.RenderFile:output_type -> signing.v1.RenderFileResponse
-	53, // [53:74] is the sub-list for method output_type
-	32, // [32:53] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	7,  // 12: signing.v1.WithdrawKeyResponse.key:type_name -> signing.v1.Key
+	22, // 13: signing.v1.CreateCertificateRequestRequest.subject:type_name -> signing.v1.Subject
+	7,  // 14: signing.v1.ImportCertificatesResponse.key:type_name -> signing.v1.Key
+	1,  // 15: signing.v1.Seal.status:type_name -> signing.v1.SealStatus
+	51, // 16: signing.v1.Seal.create_time:type_name -> google.protobuf.Timestamp
+	51, // 17: signing.v1.Seal.valid_from:type_name -> google.protobuf.Timestamp
+	51, // 18: signing.v1.Seal.valid_until:type_name -> google.protobuf.Timestamp
+	31, // 19: signing.v1.MakeSealResponse.seal:type_name -> signing.v1.Seal
+	31, // 20: signing.v1.ListSealsResponse.seals:type_name -> signing.v1.Seal
+	1,  // 21: signing.v1.ChangeSealRequest.status:type_name -> signing.v1.SealStatus
+	31, // 22: signing.v1.ChangeSealResponse.seal:type_name -> signing.v1.Seal
+	38, // 23: signing.v1.SealFileRequest.stamps:type_name -> signing.v1.Stamp
+	41, // 24: signing.v1.SealPageRequest.fields:type_name -> signing.v1.Field
+	41, // 25: signing.v1.SealPageRequest.metadata:type_name -> signing.v1.Field
+	2,  // 26: signing.v1.Step.result:type_name -> signing.v1.StepResult
+	51, // 27: signing.v1.FileSignature.sign_time:type_name -> google.protobuf.Timestamp
+	45, // 28: signing.v1.FileSignature.steps:type_name -> signing.v1.Step
+	46, // 29: signing.v1.VerifyFileResponse.signatures:type_name -> signing.v1.FileSignature
+	41, // 30: signing.v1.VerifyFileResponse.metadata:type_name -> signing.v1.Field
+	45, // 31: signing.v1.VerifyFileResponse.steps:type_name -> signing.v1.Step
+	50, // 32: signing.v1.RenderFileResponse.notes:type_name -> signing.v1.RenderNote
+	3,  // 33: signing.v1.SigningService.GetKeySet:input_type -> signing.v1.GetKeySetRequest
+	4,  // 34: signing.v1.SigningService.GetIssuerMetadata:input_type -> signing.v1.GetIssuerMetadataRequest
+	5,  // 35: signing.v1.SigningService.GetTrust:input_type -> signing.v1.GetTrustRequest
+	6,  // 36: signing.v1.SigningService.GetRevocationList:input_type -> signing.v1.GetRevocationListRequest
+	8,  // 37: signing.v1.SigningService.ListKeys:input_type -> signing.v1.ListKeysRequest
+	10, // 38: signing.v1.SigningService.CreateKey:input_type -> signing.v1.CreateKeyRequest
+	12, // 39: signing.v1.SigningService.PublishKey:input_type -> signing.v1.PublishKeyRequest
+	14, // 40: signing.v1.SigningService.ActivateKey:input_type -> signing.v1.ActivateKeyRequest
+	16, // 41: signing.v1.SigningService.RequestKeyDestruction:input_type -> signing.v1.RequestKeyDestructionRequest
+	18, // 42: signing.v1.SigningService.ApproveKeyDestruction:input_type -> signing.v1.ApproveKeyDestructionRequest
+	20, // 43: signing.v1.SigningService.WithdrawKey:input_type -> signing.v1.WithdrawKeyRequest
+	23, // 44: signing.v1.SigningService.CreateCertificateRequest:input_type -> signing.v1.CreateCertificateRequestRequest
+	25, // 45: signing.v1.SigningService.ImportCertificates:input_type -> signing.v1.ImportCertificatesRequest
+	27, // 46: signing.v1.SigningService.RevokeCertificate:input_type -> signing.v1.RevokeCertificateRequest
+	29, // 47: signing.v1.SigningService.SignTokens:input_type -> signing.v1.SignTokensRequest
+	32, // 48: signing.v1.SigningService.MakeSeal:input_type -> signing.v1.MakeSealRequest
+	34, // 49: signing.v1.SigningService.ListSeals:input_type -> signing.v1.ListSealsRequest
+	36, // 50: signing.v1.SigningService.ChangeSeal:input_type -> signing.v1.ChangeSealRequest
+	39, // 51: signing.v1.SigningService.SealFile:input_type -> signing.v1.SealFileRequest
+	42, // 52: signing.v1.SigningService.SealPage:input_type -> signing.v1.SealPageRequest
+	44, // 53: signing.v1.SigningService.VerifyFile:input_type -> signing.v1.VerifyFileRequest
+	48, // 54: signing.v1.SigningService.RenderFile:input_type -> signing.v1.RenderFileRequest
+	52, // 55: signing.v1.SigningService.GetKeySet:output_type -> google.api.HttpBody
+	52, // 56: signing.v1.SigningService.GetIssuerMetadata:output_type -> google.api.HttpBody
+	52, // 57: signing.v1.SigningService.GetTrust:output_type -> google.api.HttpBody
+	52, // 58: signing.v1.SigningService.GetRevocationList:output_type -> google.api.HttpBody
+	9,  // 59: signing.v1.SigningService.ListKeys:output_type -> signing.v1.ListKeysResponse
+	11, // 60: signing.v1.SigningService.CreateKey:output_type -> signing.v1.CreateKeyResponse
+	13, // 61: signing.v1.SigningService.PublishKey:output_type -> signing.v1.PublishKeyResponse
+	15, // 62: signing.v1.SigningService.ActivateKey:output_type -> signing.v1.ActivateKeyResponse
+	17, // 63: signing.v1.SigningService.RequestKeyDestruction:output_type -> signing.v1.RequestKeyDestructionResponse
+	19, // 64: signing.v1.SigningService.ApproveKeyDestruction:output_type -> signing.v1.ApproveKeyDestructionResponse
+	21, // 65: signing.v1.SigningService.WithdrawKey:output_type -> signing.v1.WithdrawKeyResponse
+	24, // 66: signing.v1.SigningService.CreateCertificateRequest:output_type -> signing.v1.CreateCertificateRequestResponse
+	26, // 67: signing.v1.SigningService.ImportCertificates:output_type -> signing.v1.ImportCertificatesResponse
+	28, // 68: signing.v1.SigningService.RevokeCertificate:output_type -> signing.v1.RevokeCertificateResponse
+	30, // 69: signing.v1.SigningService.SignTokens:output_type -> signing.v1.SignTokensResponse
+	33, // 70: signing.v1.SigningService.MakeSeal:output_type -> signing.v1.MakeSealResponse
+	35, // 71: signing.v1.SigningService.ListSeals:output_type -> signing.v1.ListSealsResponse
+	37, // 72: signing.v1.SigningService.ChangeSeal:output_type -> signing.v1.ChangeSealResponse
+	40, // 73: signing.v1.SigningService.SealFile:output_type -> signing.v1.SealFileResponse
+	43, // 74: signing.v1.SigningService.SealPage:output_type -> signing.v1.SealPageResponse
+	47, // 75: signing.v1.SigningService.VerifyFile:output_type -> signing.v1.VerifyFileResponse
+	49, // 76: signing.v1.SigningService.RenderFile:output_type -> signing.v1.RenderFileResponse
+	55, // [55:77] is the sub-list for method output_type
+	33, // [33:55] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_signing_v1_signing_proto_init() }
@@ -3278,7 +3376,7 @@ func file_signing_v1_signing_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_signing_v1_signing_proto_rawDesc), len(file_signing_v1_signing_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   46,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const (
 	SigningService_ActivateKey_FullMethodName              = "/signing.v1.SigningService/ActivateKey"
 	SigningService_RequestKeyDestruction_FullMethodName    = "/signing.v1.SigningService/RequestKeyDestruction"
 	SigningService_ApproveKeyDestruction_FullMethodName    = "/signing.v1.SigningService/ApproveKeyDestruction"
+	SigningService_WithdrawKey_FullMethodName              = "/signing.v1.SigningService/WithdrawKey"
 	SigningService_CreateCertificateRequest_FullMethodName = "/signing.v1.SigningService/CreateCertificateRequest"
 	SigningService_ImportCertificates_FullMethodName       = "/signing.v1.SigningService/ImportCertificates"
 	SigningService_RevokeCertificate_FullMethodName        = "/signing.v1.SigningService/RevokeCertificate"
@@ -80,6 +81,9 @@ type SigningServiceClient interface {
 	RequestKeyDestruction(ctx context.Context, in *RequestKeyDestructionRequest, opts ...grpc.CallOption) (*RequestKeyDestructionResponse, error)
 	// Approves the destruction that somebody else asked for, and destroys the private part.
 	ApproveKeyDestruction(ctx context.Context, in *ApproveKeyDestructionRequest, opts ...grpc.CallOption) (*ApproveKeyDestructionResponse, error)
+	// Withdraws a key at once, be it the active one, for instance because it may be known to others. Its line signs again
+	// when another key of it is active. Its certificate is revoked by a call of its own.
+	WithdrawKey(ctx context.Context, in *WithdrawKeyRequest, opts ...grpc.CallOption) (*WithdrawKeyResponse, error)
 	// Makes a certificate request (PKCS#10) of a key for a certificate authority outside.
 	CreateCertificateRequest(ctx context.Context, in *CreateCertificateRequestRequest, opts ...grpc.CallOption) (*CreateCertificateRequestResponse, error)
 	// Takes in the certificates that an outside authority issued for a key.
@@ -206,6 +210,16 @@ func (c *signingServiceClient) ApproveKeyDestruction(ctx context.Context, in *Ap
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ApproveKeyDestructionResponse)
 	err := c.cc.Invoke(ctx, SigningService_ApproveKeyDestruction_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *signingServiceClient) WithdrawKey(ctx context.Context, in *WithdrawKeyRequest, opts ...grpc.CallOption) (*WithdrawKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WithdrawKeyResponse)
+	err := c.cc.Invoke(ctx, SigningService_WithdrawKey_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -357,6 +371,9 @@ type SigningServiceServer interface {
 	RequestKeyDestruction(context.Context, *RequestKeyDestructionRequest) (*RequestKeyDestructionResponse, error)
 	// Approves the destruction that somebody else asked for, and destroys the private part.
 	ApproveKeyDestruction(context.Context, *ApproveKeyDestructionRequest) (*ApproveKeyDestructionResponse, error)
+	// Withdraws a key at once, be it the active one, for instance because it may be known to others. Its line signs again
+	// when another key of it is active. Its certificate is revoked by a call of its own.
+	WithdrawKey(context.Context, *WithdrawKeyRequest) (*WithdrawKeyResponse, error)
 	// Makes a certificate request (PKCS#10) of a key for a certificate authority outside.
 	CreateCertificateRequest(context.Context, *CreateCertificateRequestRequest) (*CreateCertificateRequestResponse, error)
 	// Takes in the certificates that an outside authority issued for a key.
@@ -418,6 +435,9 @@ func (UnimplementedSigningServiceServer) RequestKeyDestruction(context.Context, 
 }
 func (UnimplementedSigningServiceServer) ApproveKeyDestruction(context.Context, *ApproveKeyDestructionRequest) (*ApproveKeyDestructionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApproveKeyDestruction not implemented")
+}
+func (UnimplementedSigningServiceServer) WithdrawKey(context.Context, *WithdrawKeyRequest) (*WithdrawKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method WithdrawKey not implemented")
 }
 func (UnimplementedSigningServiceServer) CreateCertificateRequest(context.Context, *CreateCertificateRequestRequest) (*CreateCertificateRequestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateCertificateRequest not implemented")
@@ -649,6 +669,24 @@ func _SigningService_ApproveKeyDestruction_Handler(srv interface{}, ctx context.
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SigningServiceServer).ApproveKeyDestruction(ctx, req.(*ApproveKeyDestructionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SigningService_WithdrawKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WithdrawKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SigningServiceServer).WithdrawKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SigningService_WithdrawKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SigningServiceServer).WithdrawKey(ctx, req.(*WithdrawKeyRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -897,6 +935,10 @@ var SigningService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ApproveKeyDestruction",
 			Handler:    _SigningService_ApproveKeyDestruction_Handler,
+		},
+		{
+			MethodName: "WithdrawKey",
+			Handler:    _SigningService_WithdrawKey_Handler,
 		},
 		{
 			MethodName: "CreateCertificateRequest",
