@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/onewindow/onewindow/analytics"
@@ -361,8 +362,15 @@ func (h *hub) serve(ctx context.Context, group *errgroup.Group) error {
 
 // newServer builds the API from the domains.
 func (h *hub) newServer() (*server.Server, error) {
+	figures := prometheus.NewRegistry()
+	for _, c := range h.topics.Collectors() {
+		if err := figures.Register(c); err != nil {
+			return nil, fmt.Errorf("metrics of the topics: %w", err)
+		}
+	}
 	return server.New(server.Config{
-		Logger: h.logger, Authenticator: h.tokens, Console: console.Handler(), Version: version(), Handlers: h.timestamps(),
+		Metrics: figures,
+		Logger:  h.logger, Authenticator: h.tokens, Console: console.Handler(), Version: version(), Handlers: h.timestamps(),
 		Parts: []server.Part{
 			{Name: "topics", Check: func(ctx context.Context) (string, error) {
 				return h.cfg.kind(h.cfg.Topics, "Apache Kafka"), h.topics.Ping(ctx)
