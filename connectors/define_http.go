@@ -14,9 +14,16 @@ import (
 // The ways in which an endpoint gives its rows piece by piece.
 const (
 	PagingNumber = "page"   // page=1, 2, 3 …
+	PagingOffset = "offset" // offset=0, 20, 40 …
 	PagingCursor = "cursor" // the answer names the cursor of the next
-	PagingLink   = "link"   // the Link header names the next address (RFC 8288)
+	PagingLink   = "link"   // the Link header (RFC 8288), or a member of the answer, names the next address
 	PagingSince  = "since"  // since=<greatest value of a column so far>
+)
+
+// What stands in place of a member or a cursor in [End].
+const (
+	TotalNone  = "none" // the answer's total does not count the rows of this list
+	CursorSame = "same" // the last page names the cursor by which it was asked for
 )
 
 // HTTP is an endpoint that gives its rows as JSON.
@@ -25,12 +32,25 @@ type HTTP struct {
 	URL string
 	// Paging is one of the Paging constants.
 	Paging string
-	// PageParam and SizeParam name the query parameters for the page number, from 1, and for the page size.
+	// PageParam and SizeParam name the query parameters for the page number and for the page size.
 	PageParam, SizeParam string
+	// FirstPage is the number of the first page. If it is nil, pages count from 1, and the source asks once whether
+	// there is a page 0.
+	FirstPage *int
+	// OffsetParam names the query parameter of [PagingOffset] for the number of a page's first row, counted from
+	// FirstRow. EndParam, which may be empty, takes the number of its last row, counted from 1.
+	OffsetParam, EndParam string
+	FirstRow              int
 	// Size is the number of rows of a page that is not the last.
 	Size int
+	// NewestFirst says that new rows come in front of the others instead of behind them.
+	NewestFirst bool
+	End         End
+	// OK, if set, is the member that says whether the interface could answer.
+	OK *Success
 	// CursorParam names the query parameter of [PagingCursor]; Next is the member of the answer with the next
-	// cursor, a dot between the levels ("meta.next").
+	// cursor, a dot between the levels ("meta.next"). With [PagingLink], Next, which may be empty, is the member with
+	// the next address, in place of the Link header.
 	CursorParam, Next string
 	// SinceParam names the query parameter of [PagingSince], SinceColumn the column whose greatest value it takes.
 	// Overlap is how far back before it is asked again, as in [SQL].
@@ -46,6 +66,30 @@ type HTTP struct {
 	// CAFile is the path of a file with the certificates (PEM) of those who issued the server's; empty for those
 	// that this machine trusts.
 	CAFile string
+}
+
+// End is how an interface says which page is the last: at most one of Total (unless it is [TotalNone]), Pages, More and
+// Last. They are members of the answer, a dot between the levels.
+type End struct {
+	// Total is the number of all rows, Pages that of all pages.
+	Total, Pages string
+	// More is true if pages follow, Last if none does.
+	More, Last string
+	// Cursor is a cursor that stands for the end, beside a missing one, or [CursorSame].
+	Cursor string
+	// UntilEmpty says that a page with fewer rows than were asked for need not be the last: one without rows is behind it.
+	UntilEmpty bool
+}
+
+// Says reports whether a member of the answer says which page is the last.
+func (e End) Says() bool {
+	return e.Total != "" && e.Total != TotalNone || e.Pages != "" || e.More != "" || e.Last != ""
+}
+
+// Success is a member of the answer, and the texts that it has if the interface could answer.
+type Success struct {
+	Path   string
+	Values []string
 }
 
 // OAuth2 gets tokens by the client credentials grant (RFC 6749 §4.4).
@@ -79,13 +123,22 @@ type Topic struct {
 
 func parseHTTP(s section, dir string) *HTTP {
 	s.allow("url", "paging", "page_param", "size_param", "size", "cursor_param", "next", "since_param", "since_column", "overlap",
+		"first_page", "offset_param", "first_row", "end_param", "order", "total", "pages", "more", "last", "last_cursor", "end", "ok",
 		"records", "token_file", "oauth2", "hmac", "ca_file")
 	h := &HTTP{
 		URL:         s.text("url", true),
-		Paging:      s.oneOf("paging", PagingNumber, PagingNumber, PagingCursor, PagingLink, PagingSince),
+		Paging:      s.oneOf("paging", PagingNumber, PagingNumber, PagingOffset, PagingCursor, PagingLink, PagingSince),
 		PageParam:   s.text("page_param", false),
 		SizeParam:   s.text("size_param", false),
+		OffsetParam: s.text("offset_param", false),
+		FirstRow:    s.integer("first_row", 0, 0, 1),
+		EndParam:    s.text("end_param", false),
 		Size:        s.integer("size", 1000, 1, MaxBatch),
+		NewestFirst: s.oneOf("order", "newest_last", "newest_last", "newest_first") == "newest_first",
+		End: End{
+			Total: s.text("total", false), Pages: s.text("pages", false), More: s.text("more", false), Last: s.text("last", false),
+			Cursor: s.text("last_cursor", false), UntilEmpty: s.oneOf("end", "short", "short", "empty") == "empty",
+		},
 		CursorParam: s.text("cursor_param", false),
 		Next:        s.text("next", false),
 		SinceParam:  s.text("since_param", false),
@@ -95,6 +148,12 @@ func parseHTTP(s section, dir string) *HTTP {
 		TokenFile:   s.file("token_file", dir, false),
 		CAFile:      s.file("ca_file", dir, false),
 	}
+	if n := s.integer("first_page", 1, 0, 1_000_000); s.members["first_page"] != nil {
+		h.FirstPage = &n
+	}
+	if sub, present := s.section("ok", false); present {
+		h.OK = parseSuccess(sub())
+	}
 	if sub, present := s.section("oauth2", false); present {
 		h.OAuth2 = parseOAuth2(sub(), dir)
 	}
@@ -102,8 +161,15 @@ func parseHTTP(s section, dir string) *HTTP {
 		h.HMAC = parseHMAC(sub(), dir)
 	}
 	h.checkURL(s)
+	h.checkPaging(s)
+	return h
+}
+
+// checkPaging reports options that are missing for the way of paging, or do not go with it.
+func (h *HTTP) checkPaging(s section) {
 	for name, value := range map[string]string{
 		PagingNumber + " page_param": h.PageParam, PagingNumber + " size_param": h.SizeParam,
+		PagingOffset + " offset_param": h.OffsetParam,
 		PagingCursor + " cursor_param": h.CursorParam, PagingCursor + " next": h.Next,
 		PagingSince + " since_param": h.SinceParam, PagingSince + " since_column": h.SinceColumn,
 	} {
@@ -115,10 +181,40 @@ func parseHTTP(s section, dir string) *HTTP {
 	if h.PageParam != "" && h.PageParam == h.SizeParam {
 		s.fault("size_param", "is the same as page_param")
 	}
+	if h.Paging == PagingOffset && h.OffsetParam != "" && h.SizeParam == "" && h.EndParam == "" {
+		s.fault("size_param", "is missing; paging by offset needs it, or end_param")
+	}
 	if h.OAuth2 != nil && h.TokenFile != "" {
 		s.fault("token_file", "does not go with oauth2")
 	}
-	return h
+	count := 0
+	for _, path := range []string{h.End.Total, h.End.Pages, h.End.More, h.End.Last} {
+		if path != "" && path != TotalNone {
+			count++
+		}
+	}
+	if count > 1 {
+		s.fault("total", "only one of total, pages, more and last may say which page is the last")
+	}
+	since, byCursor := h.Paging == PagingSince, h.Paging == PagingCursor
+	for member, wrong := range map[string]bool{
+		"total": since && h.End.Total != "", "pages": since && h.End.Pages != "", "more": since && h.End.More != "", "last": since && h.End.Last != "",
+		"order": since && h.NewestFirst, "last_cursor": !byCursor && h.End.Cursor != "",
+		"end": h.End.UntilEmpty && (h.End.Says() || h.Paging != PagingNumber && h.Paging != PagingOffset),
+	} {
+		if wrong {
+			s.fault(member, "does not go with the other options of paging by %s", h.Paging)
+		}
+	}
+}
+
+func parseSuccess(s section) *Success {
+	s.allow("path", "value")
+	ok := &Success{Path: s.text("path", true), Values: s.texts("value")}
+	if len(ok.Values) == 0 {
+		s.fault("value", "is missing; write the text that means success, such as \"0\"")
+	}
+	return ok
 }
 
 // checkURL reports an address that cannot be used, or that carries what the source sets itself.
@@ -135,7 +231,7 @@ func (h *HTTP) checkURL(s section) {
 	case u.Fragment != "":
 		s.fault("url", "must not have a fragment")
 	}
-	for _, name := range []string{h.PageParam, h.SizeParam, h.CursorParam, h.SinceParam} {
+	for _, name := range []string{h.PageParam, h.SizeParam, h.CursorParam, h.SinceParam, h.OffsetParam, h.EndParam} {
 		if name != "" && u.Query().Has(name) {
 			s.fault("url", "must not carry the parameter %s itself", name)
 		}
@@ -171,10 +267,17 @@ func (h *HTTP) identity() string {
 		digest := sha256.Sum256([]byte(query))
 		address += "?" + hex.EncodeToString(digest[:8])
 	}
-	if h.Paging != PagingNumber {
-		return fmt.Sprintf("http %s by %s", address, h.Paging)
+	how := ""
+	if h.NewestFirst {
+		how = ", newest first"
 	}
-	return fmt.Sprintf("http %s, %d rows a page", address, h.Size)
+	if h.FirstPage != nil && *h.FirstPage != 1 {
+		how += fmt.Sprintf(", from page %d", *h.FirstPage)
+	}
+	if h.Paging != PagingNumber {
+		return fmt.Sprintf("http %s by %s%s", address, h.Paging, how)
+	}
+	return fmt.Sprintf("http %s, %d rows a page%s", address, h.Size, how)
 }
 
 func parseTopic(s section, dir string) *Topic {

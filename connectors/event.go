@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/onewindow/onewindow/exchange"
 	"github.com/onewindow/onewindow/exchange/bus"
 )
 
@@ -27,12 +28,12 @@ type EventType string
 
 // The types of events.
 const (
-	EventDesired         EventType = "onewindow.connector.desired.v1"
-	EventColumnsAdded    EventType = "onewindow.connector.columns-added.v1"
-	EventColumnsChanged  EventType = "onewindow.connector.columns-changed.v1"
-	EventColumnsAccepted EventType = "onewindow.connector.columns-accepted.v1"
-	EventFault           EventType = "onewindow.connector.fault.v1"
-	EventProof           EventType = "onewindow.connector.proof.v1"
+	EventDesired         EventType = exchange.TypePrefix + "connector.desired.v1"
+	EventColumnsAdded    EventType = exchange.TypePrefix + "connector.columns-added.v1"
+	EventColumnsChanged  EventType = exchange.TypePrefix + "connector.columns-changed.v1"
+	EventColumnsAccepted EventType = exchange.TypePrefix + "connector.columns-accepted.v1"
+	EventFault           EventType = exchange.TypePrefix + "connector.fault.v1"
+	EventProof           EventType = exchange.TypePrefix + "connector.proof.v1"
 )
 
 // Outbox takes events into a transaction: they are published, at least once,

@@ -11,16 +11,25 @@ import (
 // ErrEvent is wrapped when a message of a topic is not an event of this system.
 var ErrEvent = errors.New("exchange: not a record event")
 
-// The ce_type values of the events on record topics.
+// TypePrefix begins the ce_type of every event of this system: a domain name turned round, as CloudEvents 1.0 asks for.
+const TypePrefix = "org.onewindow."
+
+// The ce_type values of the events on record topics. Those that were written before types had a prefix stay readable.
 const (
-	typeUpsert = "onewindow.record.upsert.v1"
-	typeDelete = "onewindow.record.delete.v1"
+	typeUpsert    = TypePrefix + "record.upsert.v1"
+	typeDelete    = TypePrefix + "record.delete.v1"
+	oldTypeUpsert = "onewindow.record.upsert.v1"
+	oldTypeDelete = "onewindow.record.delete.v1"
 )
 
 // Event encodes a record as a CloudEvents 1.0 event in the Kafka binary
 // binding: key = record key, attributes in ce_ headers, payload as the value.
 // ce_subject is the record key; the extensions ce_resource, ce_kind,
 // ce_recordedtime and ce_late carry what the sink needs.
+//
+// The value of a delete is null (a tombstone): the event says by its type that
+// the record of ce_subject is no longer current, and a compacted copy of the
+// topic forgets the key. Consumers must not decode the value of a delete.
 func (r Record) Event() bus.Message {
 	ceType := typeUpsert
 	if r.Operation == Delete {
@@ -107,9 +116,9 @@ func ParseEvent(m bus.Message) (Record, error) {
 		}
 	}
 	switch ceType {
-	case typeUpsert:
+	case typeUpsert, oldTypeUpsert:
 		r.Operation = Upsert
-	case typeDelete:
+	case typeDelete, oldTypeDelete:
 		r.Operation = Delete
 	default:
 		return Record{}, fmt.Errorf("%w: %s/%d/%d: ce_type %q", ErrEvent, m.Topic, m.Partition, m.Offset, ceType)

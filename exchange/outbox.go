@@ -2,10 +2,9 @@ package exchange
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -17,19 +16,31 @@ import (
 const (
 	// relayBatch is how many messages the relay publishes at once.
 	relayBatch = 1000
-	// relayTime bounds one relay, which goes on when its caller ends.
-	relayTime = 10 * time.Second
+	// leaseTime is how long the relay's lease lasts without a sign of life. A batch is published in two thirds of it.
+	leaseTime = 6 * time.Second
+	// pollMin is how soon the relay looks again after Put, which cannot see its caller's commit; the pause doubles up
+	// to pollMax, at which it looks for what other processes put in.
+	pollMin = 2 * time.Millisecond
+	pollMax = 500 * time.Millisecond
+	// outboxLock is the key of the lock of PostgreSQL that writers hold until they commit.
+	outboxLock = 0x6f7574626f78
 )
 
 // Outbox makes a state change and its event one transaction: [Outbox.Put]
 // writes the event beside the change, [Outbox.Run] publishes it after the
-// commit. An event is published at least once, in the order of the commits of
-// its key; its ce_id makes a repetition harmless.
+// commit.
+//
+// Events are published at least once, in the order in which their transactions
+// committed: transactions that put something in commit one after another, and
+// ids grow in that order whatever the clocks say. Of several processes on one
+// database one relays, under a lease; when it dies the next takes over once the
+// lease has run out. The ce_id of an event makes its repetition harmless.
 type Outbox struct {
 	db     *sqldb.DB
 	topics Topics
 	logger *slog.Logger
 	wake   chan struct{}
+	lease  time.Duration
 }
 
 // OpenOutbox applies the migrations and returns the outbox of a database.
@@ -37,21 +48,52 @@ func OpenOutbox(ctx context.Context, db *sqldb.DB, topics Topics, logger *slog.L
 	if err := migrate(ctx, db); err != nil {
 		return nil, err
 	}
-	return &Outbox{db: db, topics: topics, logger: logger, wake: make(chan struct{}, 1)}, nil
+	if !db.Embedded() {
+		err := db.InTx(ctx, func(tx *sql.Tx) error {
+			if err := lockOutbox(ctx, tx); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, `CREATE SEQUENCE IF NOT EXISTS outbox_sequence`)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("exchange: outbox: %w", err)
+		}
+	}
+	return &Outbox{db: db, topics: topics, logger: logger, wake: make(chan struct{}, 1), lease: leaseTime}, nil
+}
+
+// lockOutbox waits until no other transaction that put something in is open, on PostgreSQL. SQLite has one writer.
+func lockOutbox(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(outboxLock))
+	return err
 }
 
 // Put writes messages into the caller's transaction. They exist if and only
-// if it commits.
+// if it commits. Until then other transactions wait in Put, so that it should
+// be the last thing that a transaction does.
 func (o *Outbox) Put(ctx context.Context, tx *sql.Tx, msgs ...bus.Message) error {
-	now := time.Now().UnixNano()
-	for i, m := range msgs {
+	if !o.db.Embedded() {
+		if err := lockOutbox(ctx, tx); err != nil {
+			return fmt.Errorf("exchange: outbox: %w", err)
+		}
+	}
+	for _, m := range msgs {
 		body, err := json.Marshal(m)
 		if err != nil {
 			return fmt.Errorf("exchange: outbox: %w", err)
 		}
-		var random [8]byte
-		_, _ = rand.Read(random[:]) // never fails: crypto/rand aborts instead
-		id := fmt.Sprintf("%016x-%06x-%s", now, i, hex.EncodeToString(random[:]))
+		// A sequence is no row that serializable transactions could dispute.
+		next := `SELECT nextval('outbox_sequence')`
+		if o.db.Embedded() {
+			next = `UPDATE outbox_counter SET last = last + 1 WHERE name = 'outbox' RETURNING last`
+		}
+		var number int64
+		if err := tx.QueryRowContext(ctx, next).Scan(&number); err != nil {
+			return fmt.Errorf("exchange: outbox: %w", err)
+		}
+		// The letter sorts behind the ids of older versions, which begin with the hexadecimal digits of a clock.
+		id := fmt.Sprintf("s%019d", number)
 		if _, err := tx.ExecContext(ctx, `INSERT INTO outbox (id, topic, message) VALUES ($1, $2, $3)`, id, m.Topic, string(body)); err != nil {
 			return fmt.Errorf("exchange: outbox: %w", err)
 		}
@@ -63,57 +105,36 @@ func (o *Outbox) Put(ctx context.Context, tx *sql.Tx, msgs ...bus.Message) error
 	return nil
 }
 
-// Run publishes what committed transactions put in, until ctx ends. A broker
-// that does not answer is tried again; nothing is dropped.
+// Run publishes what committed transactions put in, until ctx ends, and does
+// so whenever no other process does. A broker that does not answer is tried
+// again; nothing is dropped.
 func (o *Outbox) Run(ctx context.Context) error {
+	r := &relay{Outbox: o, holder: rowID()}
+	defer r.release(context.WithoutCancel(ctx))
 	wait := time.NewTimer(0)
 	defer wait.Stop()
+	next := pollMin
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-o.wake:
+			next = pollMin
 		case <-wait.C:
+			next = min(2*next, pollMax)
 		}
-		next := 500 * time.Millisecond
-		switch n, err := o.relayToTheEnd(ctx); {
+		switch n, err := r.turn(ctx); {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
+			next = pollMax
 			o.logger.ErrorContext(ctx, "outbox not published; trying again", slog.Any("error", err))
-		case n == relayBatch:
+		case n > 0:
 			next = 0
 		}
 		wait.Reset(next)
+		next = max(next, pollMin)
 	}
-}
-
-// relayToTheEnd relays even if ctx ends meanwhile: what is published is also
-// deleted, so that an end in good order repeats nothing.
-func (o *Outbox) relayToTheEnd(ctx context.Context) (int, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), relayTime)
-	defer cancel()
-	return o.relay(ctx)
-}
-
-// relay publishes one batch and deletes it. A kill between the two publishes
-// the batch again at the next start.
-func (o *Outbox) relay(ctx context.Context) (int, error) {
-	ids, msgs, err := o.pending(ctx)
-	if err != nil || len(msgs) == 0 {
-		return 0, err
-	}
-	if _, err := o.topics.Publish(ctx, msgs...); err != nil {
-		return 0, err
-	}
-	return len(msgs), o.db.InTx(ctx, func(tx *sql.Tx) error {
-		for _, id := range ids {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM outbox WHERE id = $1`, id); err != nil {
-				return fmt.Errorf("exchange: outbox: %w", err)
-			}
-		}
-		return nil
-	})
 }
 
 func (o *Outbox) pending(ctx context.Context) (ids []string, msgs []bus.Message, err error) {
@@ -135,3 +156,6 @@ func (o *Outbox) pending(ctx context.Context) (ids []string, msgs []bus.Message,
 	}
 	return ids, msgs, rows.Err()
 }
+
+// errLeaseLost means that another process relays now.
+var errLeaseLost = errors.New("exchange: outbox: another process has taken the lease")

@@ -10,7 +10,7 @@ import (
 	"github.com/onewindow/onewindow/exchange/bus"
 )
 
-const typeRejected = "onewindow.record.rejected.v1"
+const typeRejected = TypePrefix + "record.rejected.v1"
 
 // Rejected is a refused record as it travels on [RejectedTopic] and is kept
 // for mending: where it came from, what is wrong, and its original bytes.

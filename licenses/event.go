@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/onewindow/onewindow/exchange"
 	"github.com/onewindow/onewindow/exchange/bus"
 )
 
@@ -16,10 +17,10 @@ const EventsTopic = "licenses.events"
 
 // The ce_type values on [EventsTopic].
 const (
-	TypeIssued    = "onewindow.license.issued.v1"
-	TypeSuspended = "onewindow.license.suspended.v1"
-	TypeResumed   = "onewindow.license.resumed.v1"
-	TypeRevoked   = "onewindow.license.revoked.v1"
+	TypeIssued    = exchange.TypePrefix + "license.issued.v1"
+	TypeSuspended = exchange.TypePrefix + "license.suspended.v1"
+	TypeResumed   = exchange.TypePrefix + "license.resumed.v1"
+	TypeRevoked   = exchange.TypePrefix + "license.revoked.v1"
 )
 
 // Event is the value of a message on [EventsTopic], as JSON. It says nothing

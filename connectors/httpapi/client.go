@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -113,11 +114,11 @@ func readSecret(member, file string) (string, error) {
 func (c *client) close() { c.http.CloseIdleConnections() }
 
 // get asks for an address; where names it in messages. It asks a second time after a token was refused, and after
-// the server asked for a short pause.
-func (c *client) get(ctx context.Context, u *url.URL, where string) (*answer, error) {
+// the server asked for a short pause. An answer of another status than 200 is an error unless it is one of ends.
+func (c *client) get(ctx context.Context, u *url.URL, where string, ends ...int) (*answer, error) {
 	for renewed, waited := false, false; ; {
 		got, err := c.once(ctx, u, where)
-		if err != nil || got.status == http.StatusOK {
+		if err != nil || got.status == http.StatusOK || slices.Contains(ends, got.status) {
 			return got, err
 		}
 		switch {

@@ -1,8 +1,9 @@
 // Package httpapi reads rows from a department's HTTP interface, piece by piece:
 //
-//	page     GET url?page=N&size=M                    N from 1; a page with fewer than M rows is the last
+//	page     GET url?page=N&size=M                    N from first_page on; a page with fewer than M rows is the last
+//	offset   GET url?offset=R&size=M                  R is the number of rows before, from first_row on
 //	cursor   GET url, then url?cursor=C               C is a member of the answer before; none, or null: the last
-//	link     GET url, then what the Link header       names with rel="next" (RFC 8288); none: the last
+//	link     GET url, then what the Link header       names with rel="next" (RFC 8288), or what a member names
 //	since    GET url, then url?since=V                V is the greatest value of a column so far
 //
 // What was last is asked for again at every poll, and what was added to it, or comes behind it, is read. So the
@@ -10,6 +11,20 @@
 // noticed: rows that were read and are gone are a fault, told once; then the last page is read again and the batch
 // says that there was a gap. Rows that changed their place within a page make that page be read again. Pages,
 // cursors or links that repeat, however long the loop, are a fault instead of being read for ever.
+//
+// Where the list ends may be told by a member of the answer instead (total, pages, more, last), by an empty page, or by a
+// certain cursor; 204, and behind a full page 404 and 416, end it as well. README.md shows each. It is noticed, as a
+// fault, when the answer says that there are more rows than were read, when a page lies behind the one that was taken
+// for the last (asked once after Open), when there is a page 0 that nobody named, when a page ends up with rows that the
+// one before had, and when one begins with another row than it did. If rows moved so, the list is read again from its
+// first page.
+//
+// With order newest_first new rows come in front. Each poll reads from the first page to one on which every row was read
+// by an earlier poll; that is known of some 50,000 rows, and after a restart of the first 128. Rows that change in their
+// place are not seen so, only by a comparison of the whole.
+//
+// An answer with the status 200 may be an error. ok names the member that says so; without it, an answer that has no
+// rows is judged by the members by which interfaces usually say so.
 //
 // Since: the first question has no since parameter. Values are compared, never computed with: numbers as numbers,
 // everything else as text, so stamps have to sort as text; one that lies days ahead of our clock does not count. For

@@ -117,6 +117,9 @@ func system(t *testing.T, paging string) connectortest.System {
 	if paging == connectors.PagingSince {
 		def.HTTP.PageParam = ""
 	}
+	if paging == connectors.PagingLink {
+		def.HTTP.Next = ""
+	}
 	return connectortest.System{
 		Definition: def, Construct: New,
 		Append: func(t *testing.T, rows []connectortest.Row) {
@@ -163,7 +166,11 @@ func definition(t *testing.T, handler http.Handler) connectors.Definition {
 func simple(t *testing.T, paging string, handler http.HandlerFunc) connectors.Definition {
 	t.Helper()
 	def := definition(t, handler)
-	def.HTTP.Paging, def.HTTP.Records, def.HTTP.Next = paging, "data", "next"
+	one := 1
+	def.HTTP.Paging, def.HTTP.Records, def.HTTP.Next, def.HTTP.FirstPage = paging, "data", "next", &one
+	if paging == connectors.PagingLink {
+		def.HTTP.Next = ""
+	}
 	if paging == connectors.PagingSince {
 		def.HTTP.PageParam, def.HTTP.SizeParam = "", ""
 	}

@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/onewindow/onewindow/connectors"
 	"github.com/onewindow/onewindow/connectors/jsonrow"
@@ -28,13 +26,23 @@ type position struct {
 	// At is the cursor, the link or the since value with which the page is asked for; empty for none.
 	At    string `json:"at,omitempty"`
 	Taken int    `json:"taken"`
+	// Before is the number of rows of all pages before.
+	Before int `json:"before,omitempty"`
 	// Head is the digest of the rows taken of this page, Last that of the rows of the page before; empty on the first.
 	Head string `json:"head,omitempty"`
 	Last string `json:"last,omitempty"`
+	// First names the first row taken of this page, LastFirst that of the page before; LastRows is how many rows that
+	// had, and LastTail the digest of its last one: by them rows that moved to another page are seen.
+	First     string `json:"first,omitempty"`
+	LastFirst string `json:"last_first,omitempty"`
+	LastRows  int    `json:"last_rows,omitempty"`
+	LastTail  string `json:"last_tail,omitempty"`
 	// Mark is the digest of an earlier page, cursor or link, that of the last page whose number was a power of two:
 	// a loop of any length comes past it (Brent).
 	Mark  string `json:"mark,omitempty"`
 	Since *since `json:"since,omitempty"`
+	// Newest is there with lists that have their newest rows in front.
+	Newest *newest `json:"newest,omitempty"`
 }
 
 func parsePosition(after json.RawMessage, cfg *connectors.HTTP) (position, error) {
@@ -45,8 +53,11 @@ func parsePosition(after json.RawMessage, cfg *connectors.HTTP) (position, error
 	if at.By == "" {
 		at.By = connectors.PagingNumber
 	}
+	if at.Before == 0 && at.Page > 1 && cfg.Paging == connectors.PagingNumber { // older versions did not count
+		at.Before = (at.Page - 1) * cfg.Size
+	}
 	switch {
-	case err != nil, at.By != cfg.Paging, at.Page < 1, at.Taken < 0, (at.Since != nil) != (cfg.Paging == connectors.PagingSince):
+	case err != nil, at.By != cfg.Paging, at.Page < 1, at.Taken < 0, at.Before < 0, at.LastRows < 0, (at.Newest != nil) != cfg.NewestFirst, (at.Since != nil) != (cfg.Paging == connectors.PagingSince):
 		return position{}, fmt.Errorf("%w: what was saved is no position of an interface that pages by %s", connectors.ErrPosition, cfg.Paging)
 	case cfg.Paging == connectors.PagingNumber && at.Taken > cfg.Size:
 		return position{}, fmt.Errorf("%w: what was saved is no position in pages of %d rows", connectors.ErrPosition, cfg.Size)
@@ -56,7 +67,20 @@ func parsePosition(after json.RawMessage, cfg *connectors.HTTP) (position, error
 
 // sized says whether the interface was told how many rows a page has.
 func (s *source) sized() bool {
-	return s.cfg.SizeParam != "" && (s.cfg.Paging == connectors.PagingNumber || s.bySince())
+	return s.cfg.SizeParam != "" && (s.numbered() || s.bySince()) || s.cfg.EndParam != ""
+}
+
+// numbered says whether pages are asked for by the number of the page or of its first row.
+func (s *source) numbered() bool {
+	return s.cfg.Paging == connectors.PagingNumber || s.cfg.Paging == connectors.PagingOffset
+}
+
+// number is that of the page at hand, as the interface counts.
+func (s *source) number() int {
+	if s.cfg.FirstPage != nil {
+		return s.at.Page - 1 + *s.cfg.FirstPage
+	}
+	return s.at.Page
 }
 
 // moving is the parameter that makes one page differ from another.
@@ -66,6 +90,8 @@ func (s *source) moving() string {
 		return s.cfg.CursorParam
 	case connectors.PagingLink:
 		return "of its own link"
+	case connectors.PagingOffset:
+		return s.cfg.OffsetParam
 	}
 	return s.cfg.PageParam
 }
@@ -93,11 +119,14 @@ func (s *source) address() (*url.URL, error) {
 	set(s.cfg.SizeParam, strconv.Itoa(s.cfg.Size))
 	switch s.cfg.Paging {
 	case connectors.PagingNumber:
-		set(s.cfg.PageParam, strconv.Itoa(s.at.Page))
+		set(s.cfg.PageParam, strconv.Itoa(s.number()))
+	case connectors.PagingOffset:
+		set(s.cfg.OffsetParam, strconv.Itoa(s.at.Before+s.cfg.FirstRow))
+		set(s.cfg.EndParam, strconv.Itoa(s.at.Before+s.cfg.Size))
 	case connectors.PagingCursor:
 		set(s.cfg.CursorParam, s.at.At)
 	case connectors.PagingSince:
-		set(s.cfg.PageParam, strconv.Itoa(s.at.Page))
+		set(s.cfg.PageParam, strconv.Itoa(s.number()))
 		set(s.cfg.SinceParam, s.at.At)
 	}
 	u.RawQuery = query.Encode()
@@ -113,9 +142,17 @@ func (s *source) parse(got *answer, from *url.URL) (*page, error) {
 	if err != nil {
 		return nil, s.refuse(connectors.FaultAnswer, "%s", err)
 	}
-	p := &page{answer: got}
+	p := &page{answer: got, doc: doc}
+	if err := s.success(doc); err != nil {
+		return nil, err
+	}
 	if p.rows, err = doc.Array(s.cfg.Records); err != nil {
-		return nil, s.refuse(connectors.FaultAnswer, "%s%s", err, excuse(doc))
+		return nil, s.refuse(connectors.FaultAnswer, "%s%s", err, excuse(doc, ""))
+	}
+	if len(p.rows) == 0 && s.cfg.OK == nil {
+		if said := failure(doc, s.cfg.Records); said != "" {
+			return nil, s.refuse(connectors.FaultAnswer, "it has no rows but reports an error%s; if that is how it says that there are none, describe success with ok", said)
+		}
 	}
 	p.digest = digest(p.rows)
 	switch s.cfg.Paging {
@@ -130,7 +167,7 @@ func (s *source) parse(got *answer, from *url.URL) (*page, error) {
 			return nil, s.refuse(connectors.FaultAnswer, "the next cursor is longer than %d bytes", maxCursorBytes)
 		}
 	case connectors.PagingLink:
-		link, err := nextLink(got.links)
+		link, err := s.link(p)
 		if err != nil {
 			return nil, s.refuse(connectors.FaultAnswer, "%s", err)
 		}
@@ -144,117 +181,55 @@ func (s *source) parse(got *answer, from *url.URL) (*page, error) {
 	return p, nil
 }
 
-// excuse quotes what interfaces say in place of rows, such as {"code": 401, "msg": "token expired", "data": null}.
-func excuse(doc *jsonrow.Document) string {
-	var said []string
-	for _, name := range []string{"code", "status", "msg", "message", "error", "errcode", "errmsg"} {
-		if text, err := doc.Scalar(name); err == nil && text != "" && len(text) <= 200 {
-			said = append(said, fmt.Sprintf("%s %q", name, withoutValues(text)))
-		}
+// link is the address of the next page, from the member that names it or else from the Link header.
+func (s *source) link(p *page) (string, error) {
+	if s.cfg.Next == "" {
+		return nextLink(p.links)
 	}
-	if len(said) == 0 {
-		return ""
+	link, err := p.doc.Scalar(s.cfg.Next)
+	if err == nil && len(link) > maxLinkBytes {
+		return "", fmt.Errorf("the next address is longer than %d bytes", maxLinkBytes)
 	}
-	return "; it says " + strings.Join(said, ", ")
-}
-
-// withoutValues blanks what may be a person's number or a secret in a message: words with six or more digits in a
-// row, and those that are longer than words are.
-func withoutValues(text string) string {
-	const longNumber, longWord = 6, 24
-	isWord := func(r rune) bool { return r < utf8.RuneSelf && r > ' ' && !strings.ContainsRune(`,;:()[]{}"'<>`, r) }
-	var b strings.Builder
-	for text != "" {
-		end := strings.IndexFunc(text, func(r rune) bool { return !isWord(r) })
-		if end < 0 {
-			end = len(text)
-		}
-		if end == 0 {
-			_, end = utf8.DecodeRuneInString(text)
-			b.WriteString(text[:end])
-			text = text[end:]
-			continue
-		}
-		digits, most := 0, 0
-		for _, c := range []byte(text[:end]) {
-			if digits++; c < '0' || c > '9' {
-				digits = 0
-			}
-			most = max(most, digits)
-		}
-		word := text[:end]
-		if len(word) > longWord || most >= longNumber {
-			word = "…"
-		}
-		b.WriteString(word)
-		text = text[end:]
+	if link == "false" {
+		link = ""
 	}
-	return b.String()
+	return link, err
 }
 
 // turn goes on behind a page whose rows are all taken. It does not move if nothing comes behind it now.
 func (s *source) turn(ctx context.Context) (moved bool, err error) {
 	p := s.page
 	s.page = nil
-	if err := s.proveSize(ctx, p); err != nil {
+	next := position{
+		By: s.at.By, Page: s.at.Page + 1, Before: s.at.Before + len(p.rows), Last: p.digest, Mark: s.at.Mark,
+		LastFirst: s.at.First, LastRows: len(p.rows), LastTail: tail(p.rows), Newest: s.at.Newest,
+	}
+	if s.bySince() {
+		if err := s.proveEnd(ctx, p); err != nil {
+			return false, err
+		}
+		return s.turnSince(p, next)
+	}
+	ended, err := s.ended(p)
+	if err != nil {
 		return false, err
 	}
-	next := position{By: s.at.By, Page: s.at.Page + 1, Last: p.digest, Mark: s.at.Mark}
-	power := s.at.Page&(s.at.Page-1) == 0
-	switch s.cfg.Paging {
-	case connectors.PagingNumber:
-		if len(p.rows) < s.cfg.Size {
-			return false, nil
-		}
-		if power {
-			next.Mark = p.digest
-		}
-	case connectors.PagingSince:
-		return s.turnSince(p, next)
-	default:
-		if p.next == "" || p.next == s.at.At && len(p.rows) == 0 {
-			return false, nil
-		}
-		name := digest([][]byte{[]byte(p.next)})
+	if ended || s.reached(p) {
+		return s.finishList(ctx, p, ended)
+	}
+	name := p.digest
+	if !s.numbered() {
+		name = digest([][]byte{[]byte(p.next)})
 		if p.next == s.at.At || name == s.at.Mark {
-			return false, s.refuse(connectors.FaultEndless, "the next %s that it names was there before; the pages go round in a circle", s.cfg.Paging)
+			return false, s.refuse(connectors.FaultEndless, "the next %s that it names was there before; the pages go round in a circle; %s", s.cfg.Paging, cursorHint)
 		}
 		next.At = p.next
-		if power {
-			next.Mark = name
-		}
+	}
+	if s.at.Page&(s.at.Page-1) == 0 {
+		next.Mark = name
 	}
 	s.at = next
 	return true, nil
-}
-
-// proveSize asks, once after Open, for the page behind the first one with fewer rows than were asked for: if there are
-// rows, the interface has a limit of its own, and everything behind its first page would be passed over.
-func (s *source) proveSize(ctx context.Context, p *page) error {
-	if s.proved || s.cfg.PageParam == "" || len(p.rows) == 0 || len(p.rows) >= s.cfg.Size || s.cfg.Paging != connectors.PagingNumber && !s.bySince() {
-		return nil
-	}
-	here, empty := s.at, s.empty
-	defer func() { s.at, s.empty = here, empty }()
-	s.at.Page++
-	next, err := s.load(ctx)
-	switch {
-	case errors.Is(err, connectors.ErrRefused): // some answer with an error behind their last page
-		s.proved = true
-		return nil
-	case err != nil:
-		return err
-	case len(next.rows) == 0 || next.digest == p.digest: // others repeat their last page
-		s.proved = true
-		return nil
-	}
-	s.at.Page--
-	again, err := s.load(ctx)
-	if err != nil || again.digest != p.digest { // rows were added meanwhile
-		return err
-	}
-	return s.refuse(connectors.FaultAnswer, "it gives only %d of the %d rows asked for, although more follow on the next page; make size as large as the interface allows, %d or less",
-		len(p.rows), s.cfg.Size, len(p.rows))
 }
 
 // digest is that of rows, their bounds included.
@@ -265,4 +240,12 @@ func digest(rows [][]byte) string {
 		h.Write([]byte{0})
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// tail is the digest of the last row, empty if there is none.
+func tail(rows [][]byte) string {
+	if len(rows) == 0 {
+		return ""
+	}
+	return digest(rows[len(rows)-1:])
 }

@@ -212,6 +212,13 @@ func (f *fingerprint) UnmarshalText(text []byte) error {
 // recent remembers the rows seen last, between maxRecent and twice as many.
 type recent struct{ young, old map[fingerprint]struct{} }
 
+// has says whether f is there.
+func (r *recent) has(f fingerprint) bool {
+	_, young := r.young[f]
+	_, old := r.old[f]
+	return young || old
+}
+
 // add says whether f was not there.
 func (r *recent) add(f fingerprint) bool {
 	_, young := r.young[f]

@@ -2,11 +2,13 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -43,7 +45,8 @@ type source struct {
 	most   int
 	empty  int // pages without rows, one after the other
 	seen   recent
-	proved bool  // since Open, that the interface gives as many rows as are asked for, if it has them
+	proved bool  // since Open, that nothing lies behind the page that was taken for the last
+	fresh  bool  // opened without a position, so that the first page has yet to be found
 	atEnd  bool  // nothing new when it was last asked
 	gap    bool  // said with the next batch
 	later  error // found behind rows that are handed on first
@@ -54,13 +57,16 @@ type source struct {
 	// was lower.
 	previous  string
 	unordered bool
-	// told is where the loss of rows was last reported; the second time it is got over.
-	told string
+	// told is where the loss of rows was last reported; the second time it is got over. restarted is where rows were
+	// found at another place for the second time.
+	told, restarted string
+	reading         reading
 }
 
 // page is a page in memory.
 type page struct {
 	*answer
+	doc    *jsonrow.Document // nil if there is none, because nothing lies there
 	rows   [][]byte
 	digest string
 	next   string // cursor or link of the next page
@@ -84,7 +90,7 @@ func New(def connectors.Definition, logger *slog.Logger) (connectors.Source, err
 		}
 	}
 	switch def.HTTP.Paging {
-	case connectors.PagingNumber, connectors.PagingCursor, connectors.PagingLink, connectors.PagingSince:
+	case connectors.PagingNumber, connectors.PagingOffset, connectors.PagingCursor, connectors.PagingLink, connectors.PagingSince:
 	default:
 		return nil, fmt.Errorf("%w: %s: paging %q is not known", connectors.ErrDefinition, def.Name, def.HTTP.Paging)
 	}
@@ -115,6 +121,9 @@ func (s *source) Open(_ context.Context, after json.RawMessage) error {
 	if s.bySince() {
 		at.Since = &since{}
 	}
+	if s.cfg.NewestFirst {
+		at.Newest = &newest{}
+	}
 	if after != nil {
 		var err error
 		if at, err = parsePosition(after, s.cfg); err != nil {
@@ -128,8 +137,14 @@ func (s *source) Open(_ context.Context, after json.RawMessage) error {
 	s.client, s.at, s.page = c, at, nil
 	s.pages, s.empty, s.atEnd, s.gap, s.later = 0, 0, false, false, nil
 	s.seen, s.previous, s.unordered, s.proved = recent{}, "", false, false
+	s.fresh, s.reading = after == nil, reading{}
 	if at.Since != nil {
 		for _, h := range at.Since.Edge {
+			s.seen.add(h)
+		}
+	}
+	if at.Newest != nil {
+		for _, h := range at.Newest.Stop {
 			s.seen.add(h)
 		}
 	}
@@ -194,7 +209,14 @@ func (s *source) take(ctx context.Context) []connectors.Row {
 	size := 0
 	for s.at.Taken < len(s.page.rows) && len(rows) < s.def.Batch && size < connectors.MaxBatchBytes {
 		raw := s.page.rows[s.at.Taken]
+		if s.at.Newest != nil && !s.noteNewest(raw) {
+			s.at.Taken++
+			continue
+		}
 		row := s.parser.Row(raw, s.page.decoder, s.origin())
+		if s.at.Taken == 0 {
+			s.at.First = s.name(raw, row)
+		}
 		s.at.Taken++
 		if s.bySince() && !s.note(ctx, raw, row) {
 			continue
@@ -234,41 +256,74 @@ func (s *source) fetch(ctx context.Context) (moved bool, err error) {
 	if s.bySince() {
 		s.ask()
 	}
+	before, err := s.pageZero(ctx)
+	if err != nil {
+		return false, err
+	}
 	p, err := s.load(ctx)
 	if err != nil {
 		return false, err
 	}
-	if len(p.rows) == 0 && s.at.Taken == 0 && s.at.Page > 1 && s.cfg.Paging == connectors.PagingNumber {
-		// If the page before has lost rows, new ones go there.
-		here := s.at
-		s.at = position{By: here.By, Page: here.Page - 1, Taken: s.cfg.Size, Head: here.Last}
-		if here.Last == "" { // on the way back from a page that is gone
-			s.at.Taken = 0
-			return true, nil
-		}
-		if p, err = s.load(ctx); err != nil {
+	if err := s.checkFirst(before, p); err != nil {
+		return false, err
+	}
+	if len(p.rows) == 0 && s.at.Taken == 0 && s.at.Page > 1 && s.numbered() && s.at.Newest == nil {
+		ended, err := s.ended(p)
+		if err != nil {
 			return false, err
 		}
-		if p.digest == here.Last {
-			s.at = here
-			return false, nil
+		if ended {
+			restarted, wrong := s.checkTotal(ctx, p)
+			if restarted {
+				return true, nil
+			}
+			if p, moved, err = s.goBack(ctx); p == nil || err != nil {
+				return moved, cmp.Or(err, wrong)
+			}
 		}
 	}
-	switch {
-	case len(p.rows) > 0 && (p.digest == s.at.Last || s.cfg.Paging == connectors.PagingNumber && p.digest == s.at.Mark):
-		return false, s.refuse(connectors.FaultEndless, "it is the same as %s; does the interface know the parameter %s, and does it give nothing behind its last page?",
-			s.before(p.digest), s.moving())
-	case len(p.rows) < s.at.Taken:
+	if len(p.rows) > 0 && (p.digest == s.at.Last || s.numbered() && p.digest == s.at.Mark) {
+		return false, s.refuse(connectors.FaultEndless, "it is the same as %s; does the interface know the parameter %s, and does it give nothing behind its last page? %s",
+			s.before(p.digest), s.moving(), cursorHint)
+	}
+	if len(p.rows) < s.at.Taken {
 		return s.shrunk(ctx, p)
-	case s.at.Head != "" && digest(p.rows[:s.at.Taken]) != s.at.Head:
-		// Rows changed, or moved up because others went: what is new may lie among what was read. Ids make the rest harmless.
+	}
+	if what := s.moved(p); what != "" {
+		if restarted, err := s.displaced(ctx, what); err != nil || restarted {
+			return restarted, err
+		}
+	}
+	if s.at.Head != "" && digest(p.rows[:s.at.Taken]) != s.at.Head {
+		// Rows changed: what is new may lie among what was read. Ids make the rest harmless.
 		s.at.Taken, s.at.Head = 0, ""
 	}
 	s.page = p
+	s.reading.known = 0
 	if len(p.rows) > s.at.Taken {
 		return true, nil
 	}
 	return s.turn(ctx)
+}
+
+// goBack looks at the page before an empty one: if that has lost rows, new ones go there. It returns the page to go on
+// with; none if nothing changed, or if the position has moved to a page that has to be asked for.
+func (s *source) goBack(ctx context.Context) (p *page, moved bool, err error) {
+	here := s.at
+	rows := cmp.Or(here.LastRows, s.cfg.Size)
+	s.at = position{By: here.By, Page: here.Page - 1, Before: max(0, here.Before-rows), Taken: rows, Head: here.Last, First: here.LastFirst}
+	if here.Last == "" { // on the way back from a page that is gone
+		s.at.Taken = 0
+		return nil, true, nil
+	}
+	if p, err = s.load(ctx); err != nil {
+		return nil, false, err
+	}
+	if p.digest == here.Last {
+		s.at = here
+		return nil, false, nil
+	}
+	return p, false, nil
 }
 
 // load asks for the page at the position and finds its rows.
@@ -280,13 +335,19 @@ func (s *source) load(ctx context.Context) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	got, err := s.client.get(ctx, address, s.where())
+	ends := []int{http.StatusNoContent}
+	if s.numbered() && s.at.Page > 1 && s.at.Taken == 0 { // what many say when they are asked for a page behind the last
+		ends = append(ends, http.StatusNotFound, http.StatusRequestedRangeNotSatisfiable)
+	}
+	got, err := s.client.get(ctx, address, s.where(), ends...)
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.parse(got, address)
-	if err != nil {
-		return nil, err
+	p := &page{answer: got, digest: digest(nil)}
+	if got.status == http.StatusOK {
+		if p, err = s.parse(got, address); err != nil {
+			return nil, err
+		}
 	}
 	if s.empty++; len(p.rows) > 0 {
 		s.empty = 0
@@ -304,7 +365,11 @@ func (s *source) load(ctx context.Context) (*page, error) {
 // the page is read again, with the news that there was a gap.
 func (s *source) shrunk(ctx context.Context, p *page) (moved bool, err error) {
 	if s.bySince() { // a row that changed has moved on to another place
-		s.at.Page, s.at.Taken, s.at.Head, s.at.Last = 1, 0, "", ""
+		s.at.Page, s.at.Before, s.at.Taken, s.at.Head, s.at.Last = 1, 0, 0, "", ""
+		return true, nil
+	}
+	if s.at.Newest != nil { // the next reading begins in front
+		s.at.Taken, s.at.Head, s.page = 0, "", p
 		return true, nil
 	}
 	if here := fmt.Sprint(s.at); s.told != here {
@@ -315,8 +380,8 @@ func (s *source) shrunk(ctx context.Context, p *page) (moved bool, err error) {
 	s.log.WarnContext(ctx, "rows were removed; the page is read again", slog.Int("page", s.at.Page))
 	s.gap = true
 	s.at.Taken, s.at.Head = 0, ""
-	if len(p.rows) == 0 && s.cfg.Paging == connectors.PagingNumber && s.at.Page > 1 {
-		s.at = position{By: s.at.By, Page: s.at.Page - 1}
+	if len(p.rows) == 0 && s.numbered() && s.at.Page > 1 {
+		s.at = position{By: s.at.By, Page: s.at.Page - 1, Before: max(0, s.at.Before-cmp.Or(s.at.LastRows, s.cfg.Size))}
 		return true, nil
 	}
 	s.page = p
@@ -327,7 +392,9 @@ func (s *source) shrunk(ctx context.Context, p *page) (moved bool, err error) {
 func (s *source) end() (save bool) {
 	s.pages, s.empty = 0, 0
 	s.atEnd = true
-	return s.bySince() && s.settle()
+	save = s.reading.unsaved || s.bySince() && s.settle()
+	s.reading.unsaved = false
+	return save
 }
 
 // Scan asks for all rows from the beginning, on a connection of its own. That a row does not come does not say that
@@ -370,5 +437,5 @@ func (s *source) refuse(code connectors.FaultCode, format string, args ...any) e
 // where names the page at hand: the URL without its query, which may hold an access key.
 func (s *source) where() string {
 	address, _, _ := strings.Cut(s.cfg.URL, "?")
-	return fmt.Sprintf("page %d of %s", s.at.Page, address)
+	return fmt.Sprintf("page %d of %s", s.number(), address)
 }

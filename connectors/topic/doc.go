@@ -21,7 +21,9 @@
 // (ROWS_REMOVED), told once; the next Open goes on from the first message that is there, and its first batch says that
 // there was a gap. A topic is taken for a new one if it ends before the position, or has another message at the last
 // offset that was read. Offsets that are left out within a partition, by compaction or transactions, are not a gap.
-// Messages of transactions that were aborted are read like others.
+//
+// Read and Scan see committed messages only: those of aborted transactions are left out by the broker's own list (their
+// number is logged), and what lies behind the beginning of an open transaction waits until that ends.
 //
 // Scan reads the topic twice: for the last message of each key, and then for those. It holds up to 400,000 keys in
 // memory; a topic with more messages is read in several rounds, each for a part of the keys.

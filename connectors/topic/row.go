@@ -186,12 +186,6 @@ func changedAt(at, last, now time.Time) time.Time {
 	return at
 }
 
-// isMark says whether a message is the mark that ends a transaction, which no producer of objects can write: both its
-// key and its value are of a binary form that begins with zeros.
-func isMark(m *bus.Message) bool {
-	return len(m.Key) == 4 && binary.BigEndian.Uint32(m.Key) <= 1 && len(m.Value) == 6 && m.Value[0] == 0 && m.Value[1] == 0
-}
-
 // digest tells a message from another one at the same offset.
 func digest(m *bus.Message) string {
 	h := sha256.New()

@@ -33,7 +33,7 @@ type state struct {
 }
 
 // Scan gives the last message of each key, unless that is a delete, and every message if keys are not known. Messages
-// that cannot be read are given if r has no bounds. A key that is not given may be one that retention took away: that
+// that cannot be read are given if r has no bounds. Like Read it sees committed messages only. A key that is not given may be one that retention took away: that
 // it is missing does not say that it was deleted.
 func (s *source) Scan(ctx context.Context, r connectors.KeyRange, yield func([]connectors.Row) error) error {
 	b, err := s.connect(ctx)
@@ -146,11 +146,14 @@ func (s *source) eachOf(ctx context.Context, b *bus.Bus, sp span, use func(*bus.
 			continue
 		case err != nil:
 			return s.fault(ctx, "reading", err)
+		case len(messages) == 0 && reader.Offset() > at: // what lies there was never committed
+			at, empty = reader.Offset(), 0
+			continue
 		case len(messages) == 0:
 			if empty++; empty < emptyFetches {
 				continue
 			}
-			// Nothing that can be read lies here, such as the mark of a transaction. What is behind it is asked for by itself.
+			// Nothing that can be read lies here. What is behind it is asked for by itself.
 			if empty >= emptyFetches+maxMarks || s.shorter(ctx, b, sp) {
 				return connectors.Away(connectors.FaultBusy, nil, "partition %d of topic %q ends at offset %d, but gives nothing from %d on",
 					sp.number, s.cfg.Topic, sp.end, at)
@@ -163,9 +166,6 @@ func (s *source) eachOf(ctx context.Context, b *bus.Bus, sp span, use func(*bus.
 			m := &messages[i]
 			if at = m.Offset + 1; m.Offset >= sp.end {
 				break
-			}
-			if isMark(m) {
-				continue
 			}
 			row := s.rows.row(m, changedAt(m.Time, last, s.now()))
 			last = row.ChangedAt

@@ -59,6 +59,8 @@ type partition struct {
 	end    int64 // as of the last look
 	reader *bus.Reader
 	empty  int // fetches without a message
+	// aborted counts the messages of aborted transactions that the reader had left out when that was last logged.
+	aborted int64
 }
 
 // position is the place in every partition, by its number.
@@ -66,11 +68,13 @@ type position struct {
 	Partitions map[string]place `json:"partitions"`
 }
 
-// place is the next offset, and of the message before it the ChangedAt and a digest.
+// place is the next offset, and of the last message before it the ChangedAt and a digest.
 type place struct {
 	Offset int64     `json:"offset"`
 	Last   time.Time `json:"last,omitzero"`
 	Digest string    `json:"digest,omitempty"`
+	// Behind is how many offsets behind that message hold nothing that was committed.
+	Behind int64 `json:"behind,omitempty"`
 }
 
 // New is the [connectors.Constructor] of topics.
@@ -128,7 +132,7 @@ func parsePosition(after json.RawMessage) (position, error) {
 	ok := err == nil && len(at.Partitions) > 0
 	for name, place := range at.Partitions {
 		number, err := strconv.Atoi(name)
-		ok = ok && err == nil && number >= 0 && number < maxPartition && strconv.Itoa(number) == name && place.Offset >= 0
+		ok = ok && err == nil && number >= 0 && number < maxPartition && strconv.Itoa(number) == name && place.Offset >= 0 && place.Behind >= 0
 	}
 	if !ok {
 		return position{}, fmt.Errorf("%w: what was saved is no position in a topic", connectors.ErrPosition)
@@ -182,15 +186,16 @@ func (s *source) begin(ctx context.Context, number int, saved position) error {
 	if same, err := s.same(ctx, p, first, end); err != nil || same {
 		return err
 	}
-	return s.lost(ctx, p, first, fmt.Sprintf("another message lies at offset %d than the one that was read there, so the topic was made anew", p.Offset-1))
+	return s.lost(ctx, p, first, fmt.Sprintf("another message lies at offset %d than the one that was read there, so the topic was made anew", p.Offset-1-p.Behind))
 }
 
 // same says whether a partition still has the message that was read last. If there is no telling, it has.
 func (s *source) same(ctx context.Context, p *partition, first, end int64) (bool, error) {
-	if p.Digest == "" || p.Offset-1 < first || p.Offset > end {
+	last := p.Offset - 1 - p.Behind
+	if p.Digest == "" || last < first || p.Offset > end {
 		return true, s.within(ctx, p, first, end)
 	}
-	reader, err := s.bus.Read(ctx, s.cfg.Topic, p.number, p.Offset-1)
+	reader, err := s.bus.Read(ctx, s.cfg.Topic, p.number, last)
 	if err != nil {
 		return false, s.fault(ctx, "reading", err)
 	}
@@ -198,7 +203,7 @@ func (s *source) same(ctx context.Context, p *partition, first, end int64) (bool
 	if err != nil && !errors.Is(err, bus.ErrGap) {
 		return false, s.fault(ctx, "reading", err)
 	}
-	return len(messages) == 0 || digest(&messages[0]) == p.Digest, nil
+	return len(messages) == 0 || messages[0].Offset != last || digest(&messages[0]) == p.Digest, nil
 }
 
 // within compares the place in a partition with what the partition has, and reports what is missing.
@@ -223,7 +228,7 @@ func (s *source) lost(ctx context.Context, p *partition, first int64, what strin
 	s.log.WarnContext(ctx, "messages are gone; going on with the first that is there",
 		slog.String("topic", s.cfg.Topic), slog.Int("partition", p.number), slog.Int64("offset", p.Offset), slog.Int64("first", first))
 	s.gap = true
-	p.Offset, p.Digest, p.reader = first, "", nil // Last stays: what comes is later than what was
+	p.Offset, p.Digest, p.Behind, p.reader = first, "", 0, nil // Last stays: what comes is later than what was
 	return nil
 }
 
@@ -265,10 +270,7 @@ func (s *source) Read(ctx context.Context) (connectors.Batch, error) {
 		m := &s.pending[0]
 		s.pending = s.pending[1:]
 		p := s.partitions[m.Partition]
-		p.Offset, p.Digest = m.Offset+1, digest(m)
-		if isMark(m) {
-			continue
-		}
+		p.Offset, p.Digest, p.Behind = m.Offset+1, digest(m), 0
 		row := s.rows.row(m, changedAt(m.Time, p.Last, s.now()))
 		p.Last = row.ChangedAt
 		rows = append(rows, row)
@@ -334,6 +336,7 @@ func (s *source) fetch(ctx context.Context) error {
 	p := s.partitions[s.turn]
 	if p.reader == nil || p.reader.Offset() != p.Offset {
 		var err error
+		p.aborted = 0
 		if p.reader, err = s.bus.Read(ctx, s.cfg.Topic, p.number, p.Offset); err != nil {
 			return s.outOfRange(ctx, p, err)
 		}
@@ -347,12 +350,20 @@ func (s *source) fetch(ctx context.Context) error {
 	case err != nil:
 		p.reader = nil
 		return s.outOfRange(ctx, p, err)
+	case len(messages) == 0 && p.reader.Offset() > p.Offset: // what lies there was never committed
+		p.Behind += p.reader.Offset() - p.Offset
+		p.Offset, p.empty = p.reader.Offset(), 0
 	case len(messages) == 0:
 		if p.empty++; p.empty >= emptyFetches {
 			p.end, p.empty = p.Offset, 0
 		}
 	default:
 		s.pending, p.empty = messages, 0
+	}
+	if p.reader != nil && p.reader.Aborted() > p.aborted {
+		s.log.InfoContext(ctx, "messages of aborted transactions are left out",
+			slog.String("topic", s.cfg.Topic), slog.Int("partition", p.number), slog.Int64("messages", p.reader.Aborted()-p.aborted))
+		p.aborted = p.reader.Aborted()
 	}
 	s.turn = (s.turn + 1) % len(s.partitions)
 	return nil
@@ -370,7 +381,7 @@ func (s *source) hole(ctx context.Context, p *partition, hole *bus.GapError) err
 		return err
 	}
 	s.log.DebugContext(ctx, "offsets are left out", slog.Int("partition", p.number), slog.Int64("from", hole.From), slog.Int64("to", hole.To))
-	p.Offset, p.Digest = hole.To, ""
+	p.Offset, p.Digest, p.Behind = hole.To, "", 0
 	return nil
 }
 

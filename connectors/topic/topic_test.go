@@ -333,7 +333,6 @@ func TestColumns(t *testing.T) {
 			bus.Message{Topic: topic, Key: []byte("7"), Value: []byte{}, Time: at},
 			bus.Message{Topic: topic, Key: []byte("\xff"), Value: []byte(`{"id":"8"}`), Time: at},
 			bus.Message{Topic: topic, Key: []byte("\xff"), Value: nil, Time: at},
-			bus.Message{Topic: topic, Key: []byte{0, 0, 0, 1}, Value: []byte{0, 0, 0, 0, 0, 7}, Time: at}, // ends a transaction
 			bus.Message{Topic: topic, Key: []byte("9"), Value: []byte(`null`), Time: at},
 		)
 		rows, _ := drain(t, c.opened(t, def, nil))

@@ -13,6 +13,9 @@
 //     does (murmur2), in the order in which they were handed over.
 //   - A Reader returns the records of one partition without gap and without
 //     jump. An offset that is not there is an error, never a silent move.
+//   - A Reader returns committed records only. Those of aborted transactions, by
+//     the broker's list of them, and the marks that end transactions are passed
+//     over (Aborted counts them); an open transaction is waited for.
 //   - Nothing is dropped by age or size in the embedded log. Only Trim deletes,
 //     and only what its caller confirms as stored. When the log reaches its cap,
 //     Publish answers ErrFull until the consumer has caught up.
@@ -31,8 +34,7 @@
 //   - After a crash, records that Trim had deleted may be back, because whole
 //     files are deleted and the start of the log is not written down before a
 //     clean stop. Consumers start from their own position, and trim again.
-//   - In a topic written with transactions or compacted, offsets have holes, and
-//     a Reader reports them as ErrGap.
+//   - In a compacted topic, offsets have holes, and a Reader reports them as ErrGap.
 //
 // # Failure
 //

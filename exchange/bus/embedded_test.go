@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -362,6 +364,19 @@ func TestDamageIsSeen(t *testing.T) {
 	b = openURL(t, Config{URL: "embedded:" + damaged})
 	if b.Truncated() != 1 || b.Warnings() == 0 {
 		t.Errorf("%d files cut, %d warnings", b.Truncated(), b.Warnings())
+	}
+	registry := prometheus.NewRegistry()
+	for _, c := range b.Collectors() {
+		registry.MustRegister(c)
+	}
+	families, err := registry.Gather()
+	if err != nil || len(families) != 2 {
+		t.Fatalf("%v, %v", families, err)
+	}
+	for _, family := range families {
+		if got := family.GetMetric()[0].GetCounter().GetValue(); got == 0 {
+			t.Errorf("%s is 0 after damage", family.GetName())
+		}
 	}
 	r, err := b.Read(t.Context(), topic, 0, 0)
 	if err != nil {

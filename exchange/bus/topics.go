@@ -147,7 +147,8 @@ func (b *Bus) partitions(ctx context.Context, topic string) (int, error) {
 	return 0, fmt.Errorf("%w: %q; create it with EnsureTopic", ErrUnknownTopic, topic)
 }
 
-// Bounds tells the offsets of a partition: of its first record, and of the next one to be written.
+// Bounds returns the offsets of a partition: of its first record, and of the next one to be written or, if a
+// transaction is open, of the first record of the first open one (the last stable offset).
 // An end below what a consumer has stored means that the log went back or that the topic was made anew.
 func (b *Bus) Bounds(ctx context.Context, topic string, partition int) (first, end int64, err error) {
 	if err := b.enter(); err != nil {
@@ -160,7 +161,7 @@ func (b *Bus) Bounds(ctx context.Context, topic string, partition int) (first, e
 }
 
 func (b *Bus) bounds(ctx context.Context, topic string, partition int) (first, end int64, err error) {
-	res, err := b.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{
+	res, err := b.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{IsolationLevel: kafka.ReadCommitted, Topics: map[string][]kafka.OffsetRequest{
 		topic: {kafka.FirstOffsetOf(partition), kafka.LastOffsetOf(partition)},
 	}})
 	if err != nil {

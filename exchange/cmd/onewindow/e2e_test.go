@@ -201,7 +201,7 @@ func TestRealServers(t *testing.T) {
 		t.Fatalf("kcat: %v", err)
 	}
 	for _, want := range []string{
-		"ce_specversion=1.0", "ce_id=", "ce_source=market/enterprise", "ce_type=onewindow.record.upsert.v1", "ce_subject=", "ce_time=2", "content-type=application/json", `{"uscc":"`,
+		"ce_specversion=1.0", "ce_id=", "ce_source=market/enterprise", "ce_type=org.onewindow.record.upsert.v1", "ce_subject=", "ce_time=2", "content-type=application/json", `{"uscc":"`,
 	} {
 		if !strings.Contains(string(output), want) {
 			t.Errorf("kcat does not show %q: %s", want, output)

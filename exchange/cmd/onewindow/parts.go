@@ -224,8 +224,7 @@ func (h *hub) metrics() *prometheus.Registry {
 		return s.used
 	})
 	if h.topics != nil {
-		gauge("topics_warnings", "Complaints of the embedded broker since the start, cut files included.", func() float64 { return float64(h.topics.Warnings()) })
-		gauge("topics_files_cut", "Files that the embedded broker cut short at the start.", func() float64 { return float64(h.topics.Truncated()) })
+		registry.MustRegister(h.topics.Collectors()...)
 	}
 	if h.runner != nil && h.cfg.has(roleConnectors) {
 		for _, state := range []connectors.State{connectors.Failing, connectors.Blocked} {
