@@ -28,13 +28,13 @@ import (
 type Mapping struct {
 	// Key are the payload members whose texts, joined with "/", are the record key.
 	Key []string
-	// EventTime says when the row became true. If it is not given, that is
-	// [Row.ChangedAt] or else the time of reading; two readings of the same row
-	// are then two versions of it. Rows that the source itself reports as
-	// deleted always take Row.ChangedAt.
-	EventTime Moment
-	// RecordedTime says when the row was entered; it may be left out.
-	RecordedTime Moment
+	// EventTime is the column that says when the row became true. If it is
+	// empty, that is [Row.ChangedAt] or else the time of reading; two readings
+	// of the same row are then two versions of it. Rows that the source itself
+	// tells as deleted always take Row.ChangedAt.
+	EventTime string
+	// RecordedTime is the column that says when the row was entered; may be empty.
+	RecordedTime string
 	// Timezone is that of times without an offset.
 	Timezone *time.Location
 	// Where is true for the rows that are records; nil for all.
@@ -46,39 +46,6 @@ type Mapping struct {
 	// Masks say what becomes of the fields with a tag.
 	Masks  map[string]Mask
 	Fields []Field
-}
-
-// Moment says where a row has a time: in a column, or in what an expression
-// makes of columns. Without a format it is read as databases and people write
-// times: 2025-11-03 08:05:00.123+08:00, 2025/1/3 8:05, 2025.11.03, 20251103080500,
-// 2025年11月3日 上午8时5分, 二〇二五年十一月三日, and the same in full-width characters.
-type Moment struct {
-	// From is the column, unless there is a Value.
-	From   string
-	Value  *Expression
-	Format *TimeFormat
-}
-
-// given reports whether the definition names the time.
-func (m Moment) given() bool { return m.From != "" || m.Value != nil }
-
-// columns lists what the time is made of.
-func (m Moment) columns() []string {
-	switch {
-	case m.Value != nil:
-		return m.Value.Columns()
-	case m.From != "":
-		return []string{m.From}
-	}
-	return nil
-}
-
-// label says, for messages, where the time comes from.
-func (m Moment) label() string {
-	if m.Value != nil {
-		return "the expression"
-	}
-	return fmt.Sprintf("column %q", m.From)
 }
 
 // Marker says that a row is deleted when Column has one of Values.
@@ -95,8 +62,6 @@ type Field struct {
 	// Value gives the text instead of From.
 	Value *Expression
 	Type  FieldType
-	// Format is how a date or time is written; nil for the forms of [Moment].
-	Format *TimeFormat
 	// HalfWidth turns full-width characters (U+FF01 to U+FF5E, U+3000) into their ASCII forms.
 	HalfWidth bool
 	// KeepSpaces keeps white space at both ends, which is otherwise taken for the padding of CHAR columns.
@@ -183,8 +148,7 @@ func (m Mapping) Columns() []string {
 	for _, f := range m.Fields {
 		add(f.columns()...)
 	}
-	add(m.EventTime.columns()...)
-	add(m.RecordedTime.columns()...)
+	add(m.EventTime, m.RecordedTime)
 	if m.Where != nil {
 		add(m.Where.Columns()...)
 	}
@@ -225,7 +189,7 @@ func (d Definition) datesItself() bool {
 // parseMapping reads a mapping; timed says that it must name the column of the event time.
 func parseMapping(s section, dir string, timed bool) Mapping {
 	s.allow("key", "event_time", "recorded_time", "timezone", "where", "deleted", "code_lists", "masks", "fields")
-	m := Mapping{EventTime: parseMoment(s, "event_time", timed), RecordedTime: parseMoment(s, "recorded_time", false)}
+	m := Mapping{EventTime: s.text("event_time", timed), RecordedTime: s.text("recorded_time", false)}
 	zone := s.text("timezone", false)
 	if zone == "" {
 		zone = defaultTimezone
@@ -273,33 +237,6 @@ func parseMapping(s section, dir string, timed bool) Mapping {
 	return m
 }
 
-// parseMoment reads the name of a column, or a section with from or value, and format.
-func parseMoment(s section, name string, required bool) Moment {
-	sub, present := s.textOrSection(name, required)
-	if !present {
-		return Moment{From: s.text(name, required)}
-	}
-	of := sub()
-	of.allow("from", "value", "format")
-	m := Moment{From: of.text("from", false), Value: parseExpression(of, "value", CompileValue), Format: parseFormat(of)}
-	if computed := of.given("value"); (m.From != "") == computed {
-		of.fault("from", "give a column as from, or an expression as value")
-	}
-	return m
-}
-
-func parseFormat(s section) *TimeFormat {
-	text := s.text("format", false)
-	if !s.given("format") {
-		return nil
-	}
-	format, err := ParseTimeFormat(text)
-	if err != nil {
-		s.fault("format", "%s", err)
-	}
-	return format
-}
-
 func parseKey(s section, node ast.Node, where string, m Mapping) string {
 	name, ok := plainText(node)
 	i := slices.IndexFunc(m.Fields, func(f Field) bool { return f.To == name })
@@ -313,14 +250,13 @@ func parseKey(s section, node ast.Node, where string, m Mapping) string {
 }
 
 func parseField(s section, m Mapping) Field {
-	s.allow("from", "value", "to", "type", "format", "half_width", "keep_spaces", "required", "codes", "check", "tag", "original")
+	s.allow("from", "value", "to", "type", "half_width", "keep_spaces", "required", "codes", "check", "tag", "original")
 	f := Field{
 		From:  s.text("from", false),
 		Value: parseExpression(s, "value", CompileValue),
 		To:    s.text("to", true),
 		Type: FieldType(s.oneOf("type", string(String),
 			string(String), string(Integer), string(Decimal), string(Boolean), string(Date), string(Time), string(Bytes))),
-		Format:     parseFormat(s),
 		HalfWidth:  s.boolean("half_width"),
 		KeepSpaces: s.boolean("keep_spaces"),
 		Required:   s.boolean("required"),
@@ -353,9 +289,6 @@ func parseField(s section, m Mapping) Field {
 	}
 	if f.Type != String && m.Masks[f.Tag].Method == KeepLast {
 		s.fault("tag", "%q keeps the last characters, which shows most of a short value of type %s; use another method", f.Tag, f.Type)
-	}
-	if f.Format != nil && f.Type != Date && f.Type != Time {
-		s.fault("format", "goes with the types date and time only")
 	}
 	if f.Type != String && (f.Check != "" || f.KeepSpaces) {
 		s.fault("type", "must be string for check and keep_spaces")

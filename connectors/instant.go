@@ -22,13 +22,12 @@ type civil struct {
 //	2025-11-03 08:05[:00[.123]]        also with / or . between the numbers, 2025/1/3 8:05
 //	2025-11-03                         midnight
 //	20251103, 20251103080500
-//	2025年11月3日 8时5分            also 二〇二五年十一月三日, 上午8:05, full-width ２０２５－１１－０３
 //
 // Without an offset it is a time of zone; before 1901, when zones followed the
 // sun, of UTC+8 if the zone is Asia/Shanghai, because such times are
 // placeholders like 1900-01-01 and must not be moved by 5 minutes and 43 seconds.
-func parseInstant(text string, format *TimeFormat, zone *time.Location) (time.Time, bool) {
-	c, ok := readCivil(text, format)
+func parseInstant(text string, zone *time.Location) (time.Time, bool) {
+	c, ok := parseCivil(text)
 	if !ok {
 		return time.Time{}, false
 	}
@@ -53,8 +52,8 @@ func (c civil) in(zone *time.Location) time.Time {
 }
 
 // appendInstant appends the time in RFC 3339 with the offset +08:00, and with quotes.
-func appendInstant(dst []byte, text string, format *TimeFormat, zone *time.Location) ([]byte, bool) {
-	c, ok := readCivil(text, format)
+func appendInstant(dst []byte, text string, zone *time.Location) ([]byte, bool) {
+	c, ok := parseCivil(text)
 	if !ok {
 		return dst, false
 	}
@@ -87,8 +86,8 @@ const chinaOffset = 8 * 60 * 60
 
 // appendDate appends "YYYY-MM-DD" with quotes. The date is taken as it is
 // written; only a time with an offset is first brought to zone.
-func appendDate(dst []byte, text string, format *TimeFormat, zone *time.Location) ([]byte, bool) {
-	c, ok := readCivil(text, format)
+func appendDate(dst []byte, text string, zone *time.Location) ([]byte, bool) {
+	c, ok := parseCivil(text)
 	if !ok {
 		return dst, false
 	}
@@ -108,14 +107,6 @@ func (c civil) appendDate(dst []byte) []byte {
 
 func digit(n int) byte { return '0' + byte(n%10) } //nolint:gosec // a digit
 
-// readCivil reads a text by a format, or without one in the forms of [parseInstant].
-func readCivil(text string, format *TimeFormat) (civil, bool) {
-	if format != nil {
-		return format.read(text)
-	}
-	return parseCivil(text)
-}
-
 func parseCivil(text string) (civil, bool) {
 	s := reader{rest: text, ok: len(text) <= 40}
 	var c civil
@@ -134,18 +125,10 @@ func parseCivil(text string) (civil, bool) {
 		c.day = s.number(1, 2)
 		s.clock(&c)
 	}
-	if s.ok && s.rest == "" {
-		return c, c.exists()
+	if !s.ok || s.rest != "" {
+		return civil{}, false
 	}
-	if plain, ok := plainChinese(text); ok {
-		return parseCivil(plain)
-	}
-	return civil{}, false
-}
-
-// exists reports whether the calendar has the date and the clock the time.
-func (c civil) exists() bool {
-	return c.year > 0 && c.month >= 1 && c.month <= 12 && c.day >= 1 && c.day <= daysIn(c.year, c.month) &&
+	return c, c.year > 0 && c.month >= 1 && c.month <= 12 && c.day >= 1 && c.day <= daysIn(c.year, c.month) &&
 		c.hour < 24 && c.minute < 60 && c.second < 60 && c.offset.Abs() < 24*time.Hour
 }
 

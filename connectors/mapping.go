@@ -17,7 +17,7 @@ type mapper struct {
 	names    []string
 	fields   []mappedField
 	key      []int // indexes into fields
-	event    int   // indexes into Row.Values, as recorded and marker; -1 for none and for expressions
+	event    int   // indexes into Row.Values, as recorded and marker; -1 for none
 	recorded int
 	marker   int
 	row      *rowValues // the row at hand, for expressions; nil if there are none
@@ -52,12 +52,12 @@ func newMapper(m Mapping) (*mapper, error) {
 	}
 	mp := &mapper{
 		mapping: m, columns: len(columns), names: columns, texts: make([]string, len(m.Fields)),
-		event: slices.Index(columns, m.EventTime.From), recorded: slices.Index(columns, m.RecordedTime.From), marker: -1,
+		event: slices.Index(columns, m.EventTime), recorded: slices.Index(columns, m.RecordedTime), marker: -1,
 	}
 	if m.Deleted != nil {
 		mp.marker = slices.Index(columns, m.Deleted.Column)
 	}
-	expressions := m.Where != nil || m.EventTime.Value != nil || m.RecordedTime.Value != nil
+	expressions := m.Where != nil
 	for _, f := range m.Fields {
 		field := newMappedField(f, m, columns, maskers[f.Tag])
 		expressions = expressions || f.Value != nil
@@ -186,31 +186,25 @@ func notText(field, label string) *exchange.Rejection {
 }
 
 func (m *mapper) times(row Row, readAt time.Time, d *exchange.Draft) *exchange.Rejection {
-	if row.Operation == exchange.Delete || !m.mapping.EventTime.given() {
+	if row.Operation == exchange.Delete || m.event < 0 {
 		if d.EventTime = row.ChangedAt; d.EventTime.IsZero() {
 			d.EventTime = readAt
 		}
 	} else {
-		text, rejection := m.moment(row, &m.mapping.EventTime, m.event)
-		if rejection != nil {
-			return rejection
-		}
-		at, ok := parseInstant(text, m.mapping.EventTime.Format, m.mapping.Timezone)
+		text := strings.TrimSpace(row.Values[m.event].Text)
+		at, ok := parseInstant(text, m.mapping.Timezone)
 		if !ok {
 			return &exchange.Rejection{
-				Rule: exchange.RuleEventTime, Field: m.mapping.EventTime.From,
-				Detail: m.mapping.EventTime.label() + ", the time of the event, " + whyNoTime(text, Time, m.mapping.EventTime.Format),
+				Rule: exchange.RuleEventTime, Field: m.mapping.EventTime,
+				Detail: fmt.Sprintf("column %q, the time of the event, %s", m.mapping.EventTime, whyNoTime(text, Time)),
 			}
 		}
 		d.EventTime = at
 	}
-	if !m.mapping.RecordedTime.given() || row.Operation == exchange.Delete {
+	if m.recorded < 0 || row.Operation == exchange.Delete {
 		return nil
 	}
-	text, rejection := m.moment(row, &m.mapping.RecordedTime, m.recorded)
-	if rejection != nil {
-		return rejection
-	}
+	text := strings.TrimSpace(row.Values[m.recorded].Text)
 	if isZeroDate(text) {
 		m.findings.zeroDate = true
 		text = ""
@@ -219,28 +213,13 @@ func (m *mapper) times(row Row, readAt time.Time, d *exchange.Draft) *exchange.R
 		return nil
 	}
 	var ok bool
-	if d.RecordedTime, ok = parseInstant(text, m.mapping.RecordedTime.Format, m.mapping.Timezone); !ok {
+	if d.RecordedTime, ok = parseInstant(text, m.mapping.Timezone); !ok {
 		return &exchange.Rejection{
-			Rule: exchange.RuleSchema, Field: m.mapping.RecordedTime.From,
-			Detail: m.mapping.RecordedTime.label() + ", the time of entry, " + whyNoTime(text, Time, m.mapping.RecordedTime.Format),
+			Rule: exchange.RuleSchema, Field: m.mapping.RecordedTime,
+			Detail: fmt.Sprintf("column %q, the time of entry, %s", m.mapping.RecordedTime, whyNoTime(text, Time)),
 		}
 	}
 	return nil
-}
-
-// moment returns the text of a time, without the spaces around it.
-func (m *mapper) moment(row Row, of *Moment, column int) (string, *exchange.Rejection) {
-	if of.Value == nil {
-		return strings.TrimSpace(row.Values[column].Text), nil
-	}
-	if rejection := m.encoding(of.Value, ""); rejection != nil {
-		return "", rejection
-	}
-	text, err := of.Value.value(m.row)
-	if err != nil {
-		return "", &exchange.Rejection{Rule: exchange.RuleMapping, Detail: "the expression for a time " + err.Error()}
-	}
-	return strings.TrimSpace(text), nil
 }
 
 // payload builds the JSON object, its members in the order of the definition;
@@ -307,8 +286,8 @@ func (m *mapper) appendField(payload []byte, i int, text string) ([]byte, *excha
 	payload = append(separate(payload), f.member...)
 	start := len(payload)
 	var ok bool
-	if payload, ok = m.appendValue(payload, &f.Field, text); !ok {
-		return payload, f.reject(exchange.RuleSchema, whyNot(text, &f.Field))
+	if payload, ok = m.appendValue(payload, f.Type, text); !ok {
+		return payload, f.reject(exchange.RuleSchema, whyNot(text, f.Type))
 	}
 	if f.mask == nil && !f.inKey {
 		return payload, nil
@@ -328,8 +307,8 @@ func (m *mapper) appendField(payload []byte, i int, text string) ([]byte, *excha
 	return payload, nil
 }
 
-func (m *mapper) appendValue(dst []byte, f *Field, text string) ([]byte, bool) {
-	switch f.Type {
+func (m *mapper) appendValue(dst []byte, kind FieldType, text string) ([]byte, bool) {
+	switch kind {
 	case String:
 		return appendJSONString(dst, text), true
 	case Integer:
@@ -339,9 +318,9 @@ func (m *mapper) appendValue(dst []byte, f *Field, text string) ([]byte, bool) {
 	case Boolean:
 		return appendBoolean(dst, text)
 	case Date:
-		return appendDate(dst, text, f.Format, m.mapping.Timezone)
+		return appendDate(dst, text, m.mapping.Timezone)
 	case Time:
-		return appendInstant(dst, text, f.Format, m.mapping.Timezone)
+		return appendInstant(dst, text, m.mapping.Timezone)
 	case Bytes:
 		return appendBytes(dst, text)
 	}

@@ -111,9 +111,9 @@ func isZeroDate(text string) bool {
 	return strings.HasPrefix(zero, strings.TrimRight(text, "0"))
 }
 
-// whyNot says why text is no value of a field's type.
-func whyNot(text string, f *Field) string {
-	switch f.Type {
+// whyNot says why text is no value of a type.
+func whyNot(text string, kind FieldType) string {
+	switch kind {
 	case Integer:
 		return "does not hold a whole number"
 	case Decimal:
@@ -123,14 +123,14 @@ func whyNot(text string, f *Field) string {
 	case Bytes:
 		return `does not hold binary data; write it as \x and hexadecimal digits, or as Base64`
 	case Date, Time:
-		return whyNoTime(text, f.Type, f.Format)
+		return whyNoTime(text, kind)
 	case String:
 	}
 	return "does not hold text"
 }
 
 // whyNoTime says why text is no date or time.
-func whyNoTime(text string, kind FieldType, format *TimeFormat) string {
+func whyNoTime(text string, kind FieldType) string {
 	lower := strings.ToLower(text)
 	switch {
 	case text == "":
@@ -141,10 +141,6 @@ func whyNoTime(text string, kind FieldType, format *TimeFormat) string {
 		return "is infinite, which is no time; leave it empty, or agree on a date that stands for it"
 	case strings.HasSuffix(lower, " bc"):
 		return "holds a time before the year 1, which is surely a mistake at the source"
-	case format != nil:
-		return fmt.Sprintf("does not hold a time that exists, in the format %q", format.String())
-	case strings.HasPrefix(text, "民国"):
-		return "holds a year of the Republic of China calendar (民国); write years of four digits, or compute them in an expression"
 	case kind == Date:
 		return "does not hold a date that exists; write it as YYYY-MM-DD"
 	}

@@ -34,7 +34,7 @@ func TestParseDefinitions(t *testing.T) {
 			},
 			Limits: limits,
 			Map: Mapping{
-				Key: []string{"uscc"}, EventTime: Moment{From: "updated_at"}, RecordedTime: Moment{From: "entered_at"}, Timezone: shanghai,
+				Key: []string{"uscc"}, EventTime: "updated_at", RecordedTime: "entered_at", Timezone: shanghai,
 				Fields: []Field{
 					{From: "uscc", To: "uscc", Type: String},
 					{From: "capital", To: "capital", Type: Decimal},
@@ -50,7 +50,7 @@ func TestParseDefinitions(t *testing.T) {
 			},
 			Limits: limits,
 			Map: Mapping{
-				Key: []string{"citizen_number", "kind"}, EventTime: Moment{From: "变更时间"}, Timezone: time.UTC,
+				Key: []string{"citizen_number", "kind"}, EventTime: "变更时间", Timezone: time.UTC,
 				Fields: []Field{{From: "身份证号", To: "citizen_number", Type: String}, {From: "类别", To: "kind", Type: String}, {From: "出生日期", To: "born", Type: Date}},
 			},
 		},
@@ -62,7 +62,7 @@ func TestParseDefinitions(t *testing.T) {
 			},
 			Limits: limits,
 			Map: Mapping{
-				Key: []string{"number"}, EventTime: Moment{From: "registered_at"}, Timezone: shanghai,
+				Key: []string{"number"}, EventTime: "registered_at", Timezone: shanghai,
 				Fields: []Field{{From: "number", To: "number", Type: String}},
 			},
 		},

@@ -128,8 +128,6 @@ func memberSchema(p property, properties []property, texts map[string]string) *o
 	switch p.kind {
 	case "object":
 		o = object(p.path, properties, texts)
-	case "text or object":
-		o.set("oneOf", []any{text, object(p.path, properties, texts)}, false)
 	case "array":
 		o.set("type", "array", false)
 		if p.required {

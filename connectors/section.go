@@ -129,17 +129,6 @@ func (s section) section(name string, required bool) (enter func() section, pres
 	return func() section { return newSection(s.faults, node, s.path(name)) }, node != nil
 }
 
-// textOrSection is section for a member that may be plain text instead, and
-// then is not present.
-func (s section) textOrSection(name string, required bool) (enter func() section, present bool) {
-	if s.schema.note(s.path(name), required, property{kind: "text or object"}) {
-		return func() section { return newSection(s.faults, nil, s.path(name)) }, true
-	}
-	node := s.member(name, false)
-	_, isMapping := node.(ast.MapNode)
-	return func() section { return newSection(s.faults, node, s.path(name)) }, isMapping
-}
-
 // list reads a list that must have an element.
 func (s section) list(name string) []ast.Node {
 	if s.schema.note(s.path(name), true, property{kind: "array"}) {

@@ -44,7 +44,7 @@ type Harness func(t *testing.T) System
 // Mapping is the mapping of the suite's rows.
 func Mapping() connectors.Mapping {
 	return connectors.Mapping{
-		Key: []string{"id"}, EventTime: connectors.Moment{From: "updated_at"}, Timezone: time.UTC,
+		Key: []string{"id"}, EventTime: "updated_at", Timezone: time.UTC,
 		Fields: []connectors.Field{{From: "id", To: "id", Type: connectors.String}, {From: "name", To: "name", Type: connectors.String}},
 	}
 }
