@@ -25,6 +25,7 @@ type excelRows struct {
 	cells  []cell   // of the row at hand, as many as there are columns
 	long   bool     // the row at hand holds more than a row may; its last texts are not kept
 	heads  []headRow
+	made   int64 // rows
 }
 
 // cell is what a cell holds; fault says why it cannot be used.
@@ -136,7 +137,10 @@ func (x *excelRows) readHeads(ctx context.Context, merges []merged) error {
 			x.names[i] = letters(i)
 		}
 	}
-	unknown := x.header.find(names, x.columns)
+	unknown, err := x.header.find(names, x.columns)
+	if err != nil {
+		return err
+	}
 	x.header.told(ctx, x.reading, unknown)
 	return nil
 }
@@ -219,16 +223,23 @@ func (x *excelRows) origins(merges []merged, width int) ([][]int32, error) {
 // next returns the next row that is not empty.
 func (x *excelRows) next() (connectors.Row, error) {
 	for {
-		if err := x.readRow(); err != nil {
+		err := x.readRow()
+		if errors.Is(err, io.EOF) && x.made == 0 {
+			if wrong := x.header.fault(); wrong != nil {
+				return connectors.Row{}, wrong
+			}
+		}
+		if err != nil {
 			return connectors.Row{}, err
 		}
 		if slices.ContainsFunc(x.cells, func(c cell) bool { return c.set }) {
-			return x.made(x.name + ":" + strconv.Itoa(x.row)), nil
+			x.made++
+			return x.rowOf(x.name + ":" + strconv.Itoa(x.row)), nil
 		}
 	}
 }
 
-func (x *excelRows) made(origin string) connectors.Row {
+func (x *excelRows) rowOf(origin string) connectors.Row {
 	values := make([]connectors.Value, len(x.cells))
 	for i, c := range x.cells {
 		values[i] = connectors.Value{Text: c.text, Null: !c.set}
