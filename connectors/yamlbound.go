@@ -8,6 +8,8 @@ import (
 const (
 	// maxYAMLDepth is how deep a document may be nested.
 	maxYAMLDepth = 64
+	// maxYAMLAliases is how many aliases a document may have: so few double five times at most.
+	maxYAMLAliases = 10
 	// maxYAMLOneLine is how many block sequences may begin on one line ("- - - x").
 	maxYAMLOneLine = 16
 )
@@ -18,7 +20,7 @@ const (
 // taken as one, so that texts with brackets within are no nesting.
 func BoundYAML(text []byte) error {
 	var quote byte // the quote that is open
-	depth, line, dashes, indents := 0, 1, 0, []int{}
+	depth, line, dashes, aliases, indents := 0, 1, 0, 0, []int{}
 	begins := true // whether a value may begin here
 	for i := 0; i < len(text); i++ {
 		c := text[i]
@@ -50,8 +52,10 @@ func BoundYAML(text []byte) error {
 			}
 		case begins && (c == '"' || c == '\''):
 			quote, begins = c, false
-		case begins && (c == '*' || c == '&') && i+1 < len(text) && strings.IndexByte(" \t\r\n", text[i+1]) < 0:
-			return fmt.Errorf("line %d: anchors and aliases (&name, *name) are not read; write the value out", line)
+		case begins && c == '*' && i+1 < len(text) && strings.IndexByte(" \t\r\n", text[i+1]) < 0:
+			if aliases++; aliases > maxYAMLAliases {
+				return fmt.Errorf("line %d: more than %d aliases (*name); write the values out", line, maxYAMLAliases)
+			}
 		case begins && (c == '[' || c == '{'):
 			if depth++; depth > maxYAMLDepth {
 				return fmt.Errorf("line %d: nested more than %d deep", line, maxYAMLDepth)
