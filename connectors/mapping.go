@@ -139,6 +139,7 @@ func (m *mapper) fill(row Row, readAt time.Time, d *exchange.Draft) *exchange.Re
 	if rejection = m.payload(row, d); rejection != nil {
 		return rejection
 	}
+	d.Findings = append(d.Findings, row.Findings...)
 	if m.findings.fullWidth {
 		d.Findings = append(d.Findings, exchange.FindingFullWidth)
 	}

@@ -29,6 +29,7 @@ const (
 	maxNames        = 1 << 20 // bytes of the names of sheets, and of parts that relate to each other
 	maxStyles       = 65_536
 	maxExcelColumns = 16_384
+	maxMerges       = 200_000
 )
 
 // workbook is an Excel file (Office Open XML). It is read with the standard

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"encoding/xml"
 	"errors"
@@ -26,6 +27,7 @@ type excelRows struct {
 	long   bool     // the row at hand holds more than a row may; its last texts are not kept
 	heads  []headRow
 	made   int64 // rows
+	body   merging
 }
 
 // cell is what a cell holds; fault says why it cannot be used.
@@ -47,11 +49,20 @@ func openExcel(ctx context.Context, in *medium, size int64, r *reading) (*excelR
 		return nil, err
 	}
 	x := &excelRows{reading: r, book: book}
-	var merges []merged
-	if r.cfg.HeaderRow > 1 { // they stand behind the rows
-		if merges, err = x.merges(); err != nil {
+	if !r.merged { // they stand behind the rows, so that the sheet is read once for them alone
+		if r.merges, err = x.merges(); err != nil {
 			return nil, err
 		}
+		r.merged = true
+	}
+	var merges []merged
+	for _, m := range r.merges {
+		if r.cfg.HeaderRow > 1 && m.top < r.cfg.HeaderRow {
+			merges = append(merges, m)
+		}
+	}
+	if len(merges) > maxExcelColumns {
+		return nil, tooLarge("its head has more than %d ranges of merged cells", maxExcelColumns)
 	}
 	if x.markup, err = book.part(book.sheet); err != nil {
 		return nil, err
@@ -59,7 +70,7 @@ func openExcel(ctx context.Context, in *medium, size int64, r *reading) (*excelR
 	return x, x.readHeads(ctx, merges)
 }
 
-// merges returns the merged cells that touch the rows with names.
+// merges returns the merged cells of the sheet, from the top.
 func (x *excelRows) merges() (all []merged, err error) {
 	err = x.book.each(x.book.sheet, func(_ *markup, e xml.StartElement) error {
 		if e.Name.Local != "mergeCell" {
@@ -70,14 +81,15 @@ func (x *excelRows) merges() (all []merged, err error) {
 		var ok1, ok2 bool
 		m.left, m.top, ok1 = reference(from)
 		m.right, m.bottom, ok2 = reference(to)
-		if ok1 && ok2 && m.top < x.cfg.HeaderRow {
+		if ok1 && ok2 {
 			all = append(all, m)
 		}
-		if len(all) > maxExcelColumns {
-			return tooLarge("its head has more than %d ranges of merged cells", maxExcelColumns)
+		if len(all) > maxMerges {
+			return tooLarge("it has more than %d ranges of merged cells", maxMerges)
 		}
 		return nil
 	})
+	slices.SortStableFunc(all, func(a, b merged) int { return cmp.Compare(a.top, b.top) })
 	return all, err
 }
 
@@ -142,6 +154,7 @@ func (x *excelRows) readHeads(ctx context.Context, merges []merged) error {
 		return err
 	}
 	x.header.told(ctx, x.reading, unknown)
+	x.body = newMerging(x.reading.merges, x.cfg.HeaderRow, x.header.indexes)
 	return nil
 }
 
@@ -234,6 +247,7 @@ func (x *excelRows) next() (connectors.Row, error) {
 		}
 		if slices.ContainsFunc(x.cells, func(c cell) bool { return c.set }) {
 			x.made++
+			x.body.fill(x.row-1, x.cells)
 			return x.rowOf(x.name + ":" + strconv.Itoa(x.row)), nil
 		}
 	}
@@ -252,6 +266,9 @@ func (x *excelRows) rowOf(origin string) connectors.Row {
 		return rejected(origin, raw[:min(len(raw), connectors.RowHead)], exchange.RuleMalformed, "", "the row is longer than %d bytes; only its first %d are kept", connectors.MaxRowBytes, connectors.RowHead)
 	}
 	row := connectors.Row{Raw: raw, Origin: origin, Values: make([]connectors.Value, len(x.header.indexes))}
+	if x.body.filled {
+		row.Findings = []string{exchange.FindingMerged}
+	}
 	for i, column := range x.header.indexes {
 		if why := x.cells[column].fault; why != "" {
 			return rejected(origin, raw, exchange.RuleMalformed, x.columns[i], "cell %s%d %s", letters(column), x.row, why)
