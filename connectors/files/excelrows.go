@@ -72,6 +72,9 @@ func openExcel(ctx context.Context, in *medium, size int64, r *reading) (*excelR
 
 // merges returns the merged cells of the sheet, from the top.
 func (x *excelRows) merges() (all []merged, err error) {
+	if some, err := x.book.mentions(x.book.sheet, "mergeCell"); err != nil || !some {
+		return nil, err
+	}
 	err = x.book.each(x.book.sheet, func(_ *markup, e xml.StartElement) error {
 		if e.Name.Local != "mergeCell" {
 			return nil
