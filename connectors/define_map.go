@@ -371,7 +371,7 @@ func parseExpression(s section, name string, compile func(string) (*Expression, 
 
 func parseMarker(s section) *Marker {
 	s.allow("column", "values")
-	marker := &Marker{Column: s.text("column", true), Values: s.texts("values")}
+	marker := &Marker{Column: s.text("column", true), Values: s.neededTexts("values")}
 	if len(marker.Values) == 0 {
 		s.fault("values", "is missing; list the values that mean deleted")
 	}

@@ -112,3 +112,56 @@ func TestEveryMemberIsDescribed(t *testing.T) {
 		}
 	}
 }
+
+// TestSchemaRequiresTheKeyOfALog leaves out members that the reader requires: the schema must require them too.
+func TestSchemaRequiresTheKeyOfALog(t *testing.T) {
+	schema := compiledSchema(t)
+	const good = `sources:
+  - name: a/b
+    resource: a.b
+    kind: log
+    log: {driver: postgres, dsn_file: x, table: t, key: k}
+    map:
+      deleted: {column: gone, values: ["1"]}
+      key: [k]
+      fields: [{from: k, to: k}]
+`
+	if _, err := ParseDefinitions([]byte(good), "."); err != nil {
+		t.Fatal(err)
+	}
+	if err := validate(t, schema, []byte(good)); err != nil {
+		t.Error(err)
+	}
+	for _, left := range []string{", key: k", `, values: ["1"]`, "driver: postgres, ", "dsn_file: x, ", ", table: t", "column: gone, ", "      key: [k]\n", ", to: k", "    resource: a.b\n", "    kind: log\n"} {
+		bad := strings.Replace(good, left, "", 1)
+		if _, err := ParseDefinitions([]byte(bad), "."); err == nil || bad == good {
+			t.Errorf("the reader accepts a definition without %q", left)
+		}
+		if validate(t, schema, []byte(bad)) == nil {
+			t.Errorf("the schema accepts a definition without %q", left)
+		}
+	}
+}
+
+// TestGuidesShowDefinitionsThatParse reads the definitions of the guides.
+func TestGuidesShowDefinitionsThatParse(t *testing.T) {
+	for _, name := range []string{"files/README.md", "mapping.md"} {
+		guide, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := strings.Split(string(guide), "```yaml\n")[1:]
+		if len(blocks) == 0 {
+			t.Errorf("%s shows no definition", name)
+		}
+		for _, block := range blocks {
+			text, _, _ := strings.Cut(block, "```")
+			if _, err := ParseDefinitions([]byte(text), "."); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if err := validate(t, compiledSchema(t), []byte(text)); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
