@@ -49,7 +49,7 @@ func (c *csvSyntax) readHeader(first row) (unknown []string, err error) {
 	switch {
 	case first.long || first.open || err != nil:
 		c.header.reject(exchange.RuleMalformed, "", "the header of the file, its first line, cannot be taken apart")
-		return nil, nil
+		return nil, nil //nolint:nilerr // the rejection of each row has it
 	case !valid:
 		c.header.reject(exchange.RuleEncoding, "", "the header of the file is not %s; say in the definition in which charset the file is written", c.charset.Name())
 		return nil, nil
