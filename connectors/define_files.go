@@ -42,6 +42,8 @@ type Files struct {
 	// Archive and Quarantine are folders within Dir, into which a file goes once its rows are safe, or if it is
 	// not of its format; empty to leave files where they are.
 	Archive, Quarantine string
+	// MayBeEmpty lets a file without rows follow one of 100 lines or more, which is a fault otherwise.
+	MayBeEmpty bool
 }
 
 // SFTP is a server that files are fetched from.
@@ -55,7 +57,7 @@ type SFTP struct {
 }
 
 func parseFiles(s section, dir string) *Files {
-	s.allow("dir", "pattern", "format", "charset", "delimiter", "sheet", "header_row", "element", "sftp", "archive", "quarantine")
+	s.allow("dir", "pattern", "format", "charset", "delimiter", "sheet", "header_row", "element", "sftp", "archive", "quarantine", "may_be_empty")
 	fs := &Files{
 		DirName:    s.text("dir", true),
 		Dir:        s.file("dir", dir, false),
@@ -67,6 +69,7 @@ func parseFiles(s section, dir string) *Files {
 		Element:    s.text("element", false),
 		Archive:    s.text("archive", false),
 		Quarantine: s.text("quarantine", false),
+		MayBeEmpty: s.boolean("may_be_empty"),
 	}
 	if sub, present := s.section("sftp", false); present {
 		fs.SFTP = parseSFTP(sub(), dir)

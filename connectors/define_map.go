@@ -35,6 +35,8 @@ type Mapping struct {
 	EventTime string
 	// RecordedTime is the column that says when the row was entered; may be empty.
 	RecordedTime string
+	// EventAs and RecordedAs say how these columns are written, or give the times instead of a column.
+	EventAs, RecordedAs Moment
 	// Timezone is that of times without an offset.
 	Timezone *time.Location
 	// Where is true for the rows that are records; nil for all.
@@ -46,6 +48,14 @@ type Mapping struct {
 	// Masks say what becomes of the fields with a tag.
 	Masks  map[string]Mask
 	Fields []Field
+}
+
+// Moment is how a time is found beside its column.
+type Moment struct {
+	// Format is a Go layout such as "2006年1月2日", "excel", "unix" or "unix-ms"; empty for what is usual.
+	Format string
+	// Value gives the text instead of a column; nil for none.
+	Value *Expression
 }
 
 // Marker says that a row is deleted when Column has one of Values.
@@ -75,6 +85,8 @@ type Field struct {
 	Tag string
 	// Original is a second payload member that takes the source's text unchanged.
 	Original string
+	// Format says how a date or time is written, as in [Moment].
+	Format string
 }
 
 // FieldType says what the text of a column means.
@@ -149,6 +161,11 @@ func (m Mapping) Columns() []string {
 		add(f.columns()...)
 	}
 	add(m.EventTime, m.RecordedTime)
+	for _, value := range []*Expression{m.EventAs.Value, m.RecordedAs.Value} {
+		if value != nil {
+			add(value.Columns()...)
+		}
+	}
 	if m.Where != nil {
 		add(m.Where.Columns()...)
 	}
@@ -189,7 +206,9 @@ func (d Definition) datesItself() bool {
 // parseMapping reads a mapping; timed says that it must name the column of the event time.
 func parseMapping(s section, dir string, timed bool) Mapping {
 	s.allow("key", "event_time", "recorded_time", "timezone", "where", "deleted", "code_lists", "masks", "fields")
-	m := Mapping{EventTime: s.text("event_time", timed), RecordedTime: s.text("recorded_time", false)}
+	m := Mapping{}
+	m.EventTime, m.EventAs = parseMoment(s, "event_time", timed)
+	m.RecordedTime, m.RecordedAs = parseMoment(s, "recorded_time", false)
 	zone := s.text("timezone", false)
 	if zone == "" {
 		zone = defaultTimezone
@@ -237,6 +256,35 @@ func parseMapping(s section, dir string, timed bool) Mapping {
 	return m
 }
 
+// parseMoment reads the name of a column, or a mapping with from and format, or with value.
+func parseMoment(s section, name string, required bool) (column string, as Moment) {
+	if s.schema.note(s.path(name), required, property{kind: "either"}) {
+		sub := newSection(s.faults, nil, s.path(name))
+		sub.text("from", false)
+		sub.text("format", false)
+		parseExpression(sub, "value", CompileValue)
+		return "", Moment{}
+	}
+	if _, mapping := s.members[name].(ast.MapNode); !mapping {
+		return s.text(name, required), Moment{}
+	}
+	sub := newSection(s.faults, s.members[name], s.path(name), "from", "format", "value")
+	computed := sub.given("value")
+	as = Moment{Format: parseFormat(sub), Value: parseExpression(sub, "value", CompileValue)}
+	if column = sub.text("from", !computed); column != "" && computed {
+		sub.fault("value", "does not go with from: a time has one or the other")
+	}
+	return column, as
+}
+
+func parseFormat(s section) string {
+	format := s.text("format", false)
+	if format != "" && !validFormat(format) {
+		s.fault("format", "%q must be the date of 2 January 2006 with all its parts, such as \"2006年1月2日\" or \"1/2/2006 15:04\", or excel, unix or unix-ms", format)
+	}
+	return format
+}
+
 func parseKey(s section, node ast.Node, where string, m Mapping) string {
 	name, ok := plainText(node)
 	i := slices.IndexFunc(m.Fields, func(f Field) bool { return f.To == name })
@@ -250,7 +298,7 @@ func parseKey(s section, node ast.Node, where string, m Mapping) string {
 }
 
 func parseField(s section, m Mapping) Field {
-	s.allow("from", "value", "to", "type", "half_width", "keep_spaces", "required", "codes", "check", "tag", "original")
+	s.allow("from", "value", "to", "type", "half_width", "keep_spaces", "required", "codes", "check", "tag", "original", "format")
 	f := Field{
 		From:  s.text("from", false),
 		Value: parseExpression(s, "value", CompileValue),
@@ -264,6 +312,7 @@ func parseField(s section, m Mapping) Field {
 		Check:      Check(s.oneOf("check", noCheck, noCheck, string(CheckUSCC), string(CheckCitizenNumber), string(CheckRegion), string(CheckPhone))),
 		Tag:        s.text("tag", false),
 		Original:   s.text("original", false),
+		Format:     parseFormat(s),
 	}
 	if f.Check == noCheck {
 		f.Check = ""
@@ -289,6 +338,9 @@ func parseField(s section, m Mapping) Field {
 	}
 	if f.Type != String && m.Masks[f.Tag].Method == KeepLast {
 		s.fault("tag", "%q keeps the last characters, which shows most of a short value of type %s; use another method", f.Tag, f.Type)
+	}
+	if f.Format != "" && f.Type != Date && f.Type != Time {
+		s.fault("format", "goes with type date and time only")
 	}
 	if f.Type != String && (f.Check != "" || f.KeepSpaces) {
 		s.fault("type", "must be string for check and keep_spaces")
@@ -319,7 +371,7 @@ func parseExpression(s section, name string, compile func(string) (*Expression, 
 
 func parseMarker(s section) *Marker {
 	s.allow("column", "values")
-	marker := &Marker{Column: s.text("column", true), Values: s.texts("values")}
+	marker := &Marker{Column: s.text("column", true), Values: s.neededTexts("values")}
 	if len(marker.Values) == 0 {
 		s.fault("values", "is missing; list the values that mean deleted")
 	}

@@ -111,7 +111,7 @@ func parseLog(s section, dir, name string) *Log {
 		Driver:      s.oneOf("driver", "", "postgres", "mysql", "mariadb"),
 		DSNFile:     s.file("dsn_file", dir, true),
 		Table:       s.text("table", true),
-		Key:         s.texts("key"),
+		Key:         s.neededTexts("key"),
 		Slot:        s.text("slot", false),
 		Publication: s.text("publication", false),
 		ServerID:    uint32(s.integer("server_id", 0, 1, 1<<32-1)), //nolint:gosec // within the bounds just given

@@ -22,6 +22,7 @@ type civil struct {
 //	2025-11-03 08:05[:00[.123]]        also with / or . between the numbers, 2025/1/3 8:05
 //	2025-11-03                         midnight
 //	20251103, 20251103080500
+//	2025年11月3日 [星期一] [上午|下午] [8时5分[6秒]], also in full width, and with 二〇二五年十一月三日
 //
 // Without an offset it is a time of zone; before 1901, when zones followed the
 // sun, of UTC+8 if the zone is Asia/Shanghai, because such times are
@@ -107,7 +108,18 @@ func (c civil) appendDate(dst []byte) []byte {
 
 func digit(n int) byte { return '0' + byte(n%10) } //nolint:gosec // a digit
 
+// parseCivil reads a date as it is written in any usual way, first the plain ones.
 func parseCivil(text string) (civil, bool) {
+	c, ok := parsePlain(text)
+	if !ok {
+		if plain, spoken := plainDate(text); spoken {
+			return parsePlain(plain)
+		}
+	}
+	return c, ok
+}
+
+func parsePlain(text string) (civil, bool) {
 	s := reader{rest: text, ok: len(text) <= 40}
 	var c civil
 	switch n := digits(text); n {

@@ -57,7 +57,7 @@ func newMapper(m Mapping) (*mapper, error) {
 	if m.Deleted != nil {
 		mp.marker = slices.Index(columns, m.Deleted.Column)
 	}
-	expressions := m.Where != nil
+	expressions := m.Where != nil || m.EventAs.Value != nil || m.RecordedAs.Value != nil
 	for _, f := range m.Fields {
 		field := newMappedField(f, m, columns, maskers[f.Tag])
 		expressions = expressions || f.Value != nil
@@ -139,6 +139,7 @@ func (m *mapper) fill(row Row, readAt time.Time, d *exchange.Draft) *exchange.Re
 	if rejection = m.payload(row, d); rejection != nil {
 		return rejection
 	}
+	d.Findings = append(d.Findings, row.Findings...)
 	if m.findings.fullWidth {
 		d.Findings = append(d.Findings, exchange.FindingFullWidth)
 	}
@@ -186,25 +187,31 @@ func notText(field, label string) *exchange.Rejection {
 }
 
 func (m *mapper) times(row Row, readAt time.Time, d *exchange.Draft) *exchange.Rejection {
-	if row.Operation == exchange.Delete || m.event < 0 {
+	if row.Operation == exchange.Delete || m.event < 0 && m.mapping.EventAs.Value == nil {
 		if d.EventTime = row.ChangedAt; d.EventTime.IsZero() {
 			d.EventTime = readAt
 		}
 	} else {
-		text := strings.TrimSpace(row.Values[m.event].Text)
-		at, ok := parseInstant(text, m.mapping.Timezone)
+		text, rejection := m.moment(row, m.event, m.mapping.EventAs, "event_time")
+		if rejection != nil {
+			return rejection
+		}
+		at, ok := m.instant(text, m.mapping.EventAs.Format)
 		if !ok {
 			return &exchange.Rejection{
 				Rule: exchange.RuleEventTime, Field: m.mapping.EventTime,
-				Detail: fmt.Sprintf("column %q, the time of the event, %s", m.mapping.EventTime, whyNoTime(text, Time)),
+				Detail: fmt.Sprintf("column %q, the time of the event, %s", m.mapping.EventTime, whyNotFormat(text, m.mapping.EventAs.Format)),
 			}
 		}
 		d.EventTime = at
 	}
-	if m.recorded < 0 || row.Operation == exchange.Delete {
+	if m.recorded < 0 && m.mapping.RecordedAs.Value == nil || row.Operation == exchange.Delete {
 		return nil
 	}
-	text := strings.TrimSpace(row.Values[m.recorded].Text)
+	text, rejection := m.moment(row, m.recorded, m.mapping.RecordedAs, "recorded_time")
+	if rejection != nil {
+		return rejection
+	}
 	if isZeroDate(text) {
 		m.findings.zeroDate = true
 		text = ""
@@ -213,13 +220,38 @@ func (m *mapper) times(row Row, readAt time.Time, d *exchange.Draft) *exchange.R
 		return nil
 	}
 	var ok bool
-	if d.RecordedTime, ok = parseInstant(text, m.mapping.Timezone); !ok {
+	if d.RecordedTime, ok = m.instant(text, m.mapping.RecordedAs.Format); !ok {
 		return &exchange.Rejection{
 			Rule: exchange.RuleSchema, Field: m.mapping.RecordedTime,
-			Detail: fmt.Sprintf("column %q, the time of entry, %s", m.mapping.RecordedTime, whyNoTime(text, Time)),
+			Detail: fmt.Sprintf("column %q, the time of entry, %s", m.mapping.RecordedTime, whyNotFormat(text, m.mapping.RecordedAs.Format)),
 		}
 	}
 	return nil
+}
+
+// moment returns the text of a time: of its column, or of its expression.
+func (m *mapper) moment(row Row, column int, as Moment, name string) (string, *exchange.Rejection) {
+	if as.Value == nil {
+		return strings.TrimSpace(row.Values[column].Text), nil
+	}
+	if rejection := m.encoding(as.Value, name); rejection != nil {
+		return "", rejection
+	}
+	text, err := as.Value.value(m.row)
+	if err != nil {
+		return "", &exchange.Rejection{Rule: exchange.RuleMapping, Field: name, Detail: "the expression in " + name + " " + err.Error()}
+	}
+	return strings.TrimSpace(text), nil
+}
+
+func (m *mapper) instant(text, format string) (time.Time, bool) {
+	if format != "" {
+		var ok bool
+		if text, ok = formatted(text, format); !ok {
+			return time.Time{}, false
+		}
+	}
+	return parseInstant(text, m.mapping.Timezone)
 }
 
 // payload builds the JSON object, its members in the order of the definition;

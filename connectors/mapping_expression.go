@@ -16,6 +16,8 @@ import (
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
 	"github.com/google/cel-go/interpreter"
+
+	"github.com/onewindow/onewindow/exchange"
 )
 
 const (
@@ -150,6 +152,7 @@ func literal(e ast.Expr) (string, bool) {
 func inspect(checked *ast.AST) ([]string, error) {
 	var columns []string
 	var fault error
+	patterns := 0
 	rows := 0 // mentions of the row that are not accounted for
 	ast.PostOrderVisit(checked.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		column, ok := columnOf(e)
@@ -164,8 +167,11 @@ func inspect(checked *ast.AST) ([]string, error) {
 			}
 		case e.Kind() == ast.CallKind && e.AsCall().FunctionName() == "matches":
 			args := e.AsCall().Args()
-			if _, fixed := literal(args[len(args)-1]); !fixed {
+			pattern, fixed := literal(args[len(args)-1])
+			if !fixed {
 				fault = errors.New(`matches() wants its pattern in quotes`)
+			} else if patterns += exchange.PatternCost(pattern); patterns > exchange.MaxPatternCost {
+				fault = errors.New("has patterns whose repetitions cost too much; use smaller numbers in {}")
 			}
 		}
 		if ok && !slices.Contains(columns, column) {

@@ -40,6 +40,13 @@ func (m *mapper) text(f *mappedField, row Row, deleted bool) (string, *exchange.
 	default:
 		return "", nil
 	}
+	if f.Format != "" {
+		plain, ok := formatted(text, f.Format)
+		if !ok {
+			return "", f.reject(exchange.RuleSchema, whyNotFormat(text, f.Format))
+		}
+		text = plain
+	}
 	if f.codes != nil {
 		meaning, known := f.codes[text]
 		if !known {
@@ -129,6 +136,14 @@ func whyNot(text string, kind FieldType) string {
 	return "does not hold text"
 }
 
+// whyNotFormat says why text is no time in a format; an empty one stands for the usual ways.
+func whyNotFormat(text, format string) string {
+	if format == "" || text == "" {
+		return whyNoTime(text, Time)
+	}
+	return fmt.Sprintf("does not hold a time in the format %q", format)
+}
+
 // whyNoTime says why text is no date or time.
 func whyNoTime(text string, kind FieldType) string {
 	lower := strings.ToLower(text)
@@ -141,6 +156,8 @@ func whyNoTime(text string, kind FieldType) string {
 		return "is infinite, which is no time; leave it empty, or agree on a date that stands for it"
 	case strings.HasSuffix(lower, " bc"):
 		return "holds a time before the year 1, which is surely a mistake at the source"
+	case strings.Contains(text, "民国") || strings.Contains(text, "民國"):
+		return "counts its years from 1912 (民国); have it written in years of the common era"
 	case kind == Date:
 		return "does not hold a date that exists; write it as YYYY-MM-DD"
 	}

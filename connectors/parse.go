@@ -30,6 +30,9 @@ func ParseDefinitions(text []byte, dir string) ([]Definition, error) {
 	if len(text) > maxDefinitionBytes {
 		return nil, fmt.Errorf("%w: %d bytes; at most %d", ErrDefinition, len(text), maxDefinitionBytes)
 	}
+	if err := BoundYAML(text); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDefinition, err)
+	}
 	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		return nil, fmt.Errorf("%w: not YAML: %w", ErrDefinition, err)

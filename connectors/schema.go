@@ -128,6 +128,8 @@ func memberSchema(p property, properties []property, texts map[string]string) *o
 	switch p.kind {
 	case "object":
 		o = object(p.path, properties, texts)
+	case "either":
+		o.set("oneOf", []any{text, object(p.path, properties, texts)}, false)
 	case "array":
 		o.set("type", "array", false)
 		if p.required {

@@ -166,6 +166,14 @@ func (s section) text(name string, required bool) string {
 	return text
 }
 
+// neededTexts is texts of a member that must be there; its reader says what is missing, the schema that it is required.
+func (s section) neededTexts(name string) []string {
+	if s.schema.note(s.path(name), true, property{kind: "texts"}) {
+		return nil
+	}
+	return s.texts(name)
+}
+
 // texts reads a list of texts, or one text alone.
 func (s section) texts(name string) []string {
 	if s.schema.note(s.path(name), false, property{kind: "texts"}) {

@@ -150,6 +150,8 @@ type Row struct {
 	ChangedAt time.Time
 	// Key has the texts of the source's key columns, where it has any, as [KeyRange] takes them.
 	Key []string
+	// Findings are what the source put right in the row, as in [exchange.Draft].
+	Findings []string
 }
 
 // Value is the text of one column: numbers with all their digits, times as

@@ -99,9 +99,10 @@ func Rules() []string {
 
 // The findings on accepted records.
 const (
-	FindingFullWidth = "FULL_WIDTH" // full-width digits or letters were made half-width
-	FindingZeroDate  = "ZERO_DATE"  // a date 0000-00-00 was taken for none
-	FindingLate      = "LATE"       // entered later than the agreed delay after the event
+	FindingFullWidth = "FULL_WIDTH"  // full-width digits or letters were made half-width
+	FindingZeroDate  = "ZERO_DATE"   // a date 0000-00-00 was taken for none
+	FindingMerged    = "MERGED_CELL" // a cell merged with those above it was filled from the first of them
+	FindingLate      = "LATE"        // entered later than the agreed delay after the event
 )
 
 // Record is an accepted record as it travels on its topic and is stored.

@@ -50,9 +50,15 @@ func newValidator(r Resource) (*validator, error) {
 	if len(r.Schema) > maxSchemaBytes {
 		return nil, fmt.Errorf("%w: resource %s: the schema has %d bytes, at most %d are allowed", ErrInvalid, r.Name, len(r.Schema), maxSchemaBytes)
 	}
+	if err := boundNesting(r.Schema); err != nil {
+		return nil, fmt.Errorf("%w: resource %s: schema: %w", ErrInvalid, r.Name, err)
+	}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(r.Schema))
 	if err != nil {
 		return nil, fmt.Errorf("%w: resource %s: the schema is not JSON: %w", ErrInvalid, r.Name, err)
+	}
+	if err := boundSchema(doc); err != nil {
+		return nil, fmt.Errorf("%w: resource %s: schema: %w", ErrInvalid, r.Name, err)
 	}
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)

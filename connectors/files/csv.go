@@ -21,42 +21,47 @@ type csvSyntax struct {
 	fields  []string // of the row at hand
 }
 
-func (c *csvSyntax) head(ctx context.Context, first row) extent {
-	unknown := c.readHeader(first)
+func (c *csvSyntax) head(ctx context.Context, first row) (extent, error) {
+	unknown, err := c.readHeader(first)
+	if err != nil {
+		return nothing, err
+	}
 	c.header.told(ctx, c.reading, unknown)
 	if c.header.width == 0 { // not taken apart; its quotes say nothing about where it ends
-		return oneLine
+		return oneLine, nil
 	}
-	return allOfIt
+	return allOfIt, nil
 }
 
 // readHeader finds the wanted columns and returns the names of the others.
-func (c *csvSyntax) readHeader(first row) (unknown []string) {
+func (c *csvSyntax) readHeader(first row) (unknown []string, err error) {
 	text, marked := trimBOM(first.bytes)
 	written := c.cfg.Charset
 	if marked {
 		written = charset.UTF8
 	}
-	var err error
 	if c.charset, err = charset.New(written); err != nil {
 		c.header.reject(exchange.RuleEncoding, "", "%s", err)
-		return nil
+		return nil, nil
 	}
 	decoded, valid := c.charset.Decode(nil, text)
 	names, err := split(nil, strings.TrimPrefix(string(decoded), "\ufeff"), c.cfg.Delimiter)
 	switch {
 	case first.long || first.open || err != nil:
 		c.header.reject(exchange.RuleMalformed, "", "the header of the file, its first line, cannot be taken apart")
-		return nil
+		return nil, nil //nolint:nilerr // the rejection of each row has it
 	case !valid:
 		c.header.reject(exchange.RuleEncoding, "", "the header of the file is not %s; say in the definition in which charset the file is written", c.charset.Name())
-		return nil
+		return nil, nil
 	}
 	for i := range names {
 		names[i] = strings.TrimSpace(names[i])
 	}
 	return c.header.find(names, c.columns)
 }
+
+// foreign is why a file without rows cannot be read.
+func (c *csvSyntax) foreign(*lines) error { return c.header.fault() }
 
 func (c *csvSyntax) row(next row, firstLine []byte, origin string) (made connectors.Row, onlyFirst bool) {
 	if next.open {

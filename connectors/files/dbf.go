@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +24,8 @@ type dbfField struct {
 	name          string
 	kind          byte
 	offset, width int
-	null          int // bit of the _NullFlags column, or -1
+	null          int // bit of the _NullFlags column that stands for null, or -1
+	short         int // bit that says that the last byte of a V or Q column is its length, or -1
 }
 
 // dbf is [rowReader] for dBase III and IV and FoxPro.
@@ -31,6 +34,7 @@ type dbf struct {
 	in       *bufio.Reader
 	charset  *charset.Decoder
 	header   header
+	version  byte
 	fields   []dbfField
 	wanted   []dbfField
 	nulls    dbfField // width 0 if there is none
@@ -63,6 +67,7 @@ func openDBF(ctx context.Context, in io.ReaderAt, size int64, r *reading) (*dbf,
 		}
 		return nil, broken("it does not begin like a DBF file (%#02x)", head[0])
 	}
+	d.version = head[0]
 	d.records = int64(binary.LittleEndian.Uint32(head[4:]))
 	start, width := int64(binary.LittleEndian.Uint16(head[8:])), int(binary.LittleEndian.Uint16(head[10:]))
 	if start < 33 || width < 2 {
@@ -124,7 +129,7 @@ func (d *dbf) readFields(descriptors []byte, width int) error {
 		if !valid {
 			return broken("the name of a column is not %s; say in the definition in which charset the file is written", d.charset.Name())
 		}
-		f := dbfField{name: strings.TrimSpace(string(name)), kind: descriptors[11], width: int(descriptors[16]), null: -1}
+		f := dbfField{name: strings.TrimSpace(string(name)), kind: descriptors[11], width: int(descriptors[16]), null: -1, short: -1}
 		offset += f.width
 		if f.kind == 'C' {
 			wide += int(descriptors[17]) << 8
@@ -132,6 +137,7 @@ func (d *dbf) readFields(descriptors []byte, width int) error {
 		}
 		wide += f.width
 		if f.kind == 'V' || f.kind == 'Q' {
+			f.short = bit
 			bit++
 		}
 		if descriptors[18]&2 != 0 {
@@ -160,17 +166,27 @@ func (d *dbf) readFields(descriptors []byte, width int) error {
 
 // choose finds the wanted columns.
 func (d *dbf) choose(ctx context.Context) error {
-	unknown := d.header.find(d.columnOf, d.columns)
+	unknown, err := d.header.find(d.columnOf, d.columns)
+	if err != nil {
+		return err
+	}
 	d.header.told(ctx, d.reading, unknown)
+	if d.records == 0 {
+		return d.header.fault()
+	}
 	if d.header.rejection != nil {
 		return nil
 	}
-	widths := map[byte]int{'D': 8, 'L': 1, 'I': 4, 'Y': 8, 'T': 8}
+	widths := map[byte]int{'D': 8, 'L': 1, 'I': 4, '+': 4, 'Y': 8, 'T': 8, '@': 8, 'B': 8}
 	for _, i := range d.header.indexes {
 		f := d.fields[i]
-		if strings.IndexByte("CNFDLIYT", f.kind) < 0 {
+		readable := "CNFDLIYT+@VQ"
+		if d.foxPro() {
+			readable += "B" // elsewhere the number of a block of binary data
+		}
+		if strings.IndexByte(readable, f.kind) < 0 {
 			return &formatError{code: connectors.FaultColumn, text: fmt.Sprintf(
-				"column %q is of type %q (memo, picture or binary), which cannot be read; leave it out of the mapping, or have it exported otherwise", f.name, f.kind)}
+				"column %q is of type %q (%s), which cannot be read; leave it out of the mapping, or have it exported otherwise", f.name, f.kind, kindName(f.kind))}
 		}
 		if w := widths[f.kind]; w != 0 && w != f.width {
 			return broken("column %q of type %q has %d bytes instead of %d", f.name, f.kind, f.width, w)
@@ -178,6 +194,26 @@ func (d *dbf) choose(ctx context.Context) error {
 		d.wanted = append(d.wanted, f)
 	}
 	return nil
+}
+
+// foxPro reports whether the file is of Visual FoxPro, which has types of its own.
+func (d *dbf) foxPro() bool { return d.version >= 0x30 && d.version <= 0x32 }
+
+// kindName says what a type of column is that cannot be read.
+func kindName(kind byte) string {
+	switch kind {
+	case 'M':
+		return "memo"
+	case 'G':
+		return "OLE object"
+	case 'P':
+		return "picture"
+	case 'W', 'B':
+		return "binary data outside the table"
+	case '0':
+		return "the flags of nulls"
+	}
+	return "unknown"
 }
 
 func (d *dbf) next() (connectors.Row, error) {
@@ -213,7 +249,7 @@ func (d *dbf) row(origin string) connectors.Row {
 	}
 	row := connectors.Row{Raw: bytes.Clone(d.record), Origin: origin, Values: make([]connectors.Value, len(d.wanted))}
 	for i, f := range d.wanted {
-		if f.null >= 0 && f.null/8 < d.nulls.width && d.record[d.nulls.offset+f.null/8]>>(f.null%8)&1 == 1 {
+		if d.flag(f.null) {
 			row.Values[i].Null = true
 			continue
 		}
@@ -226,9 +262,28 @@ func (d *dbf) row(origin string) connectors.Row {
 	return row
 }
 
+// flag returns a bit of the _NullFlags column; false for -1, and if there is no such column.
+func (d *dbf) flag(bit int) bool {
+	return bit >= 0 && bit/8 < d.nulls.width && d.record[d.nulls.offset+bit/8]>>(bit%8)&1 == 1
+}
+
 // value reads one column; rule is not empty if that is impossible.
 func (d *dbf) value(f dbfField, raw []byte) (v connectors.Value, rule, detail string) {
-	if f.kind == 'C' {
+	if f.kind == 'V' || f.kind == 'Q' {
+		if d.flag(f.short) && len(raw) > 0 {
+			length := int(raw[len(raw)-1])
+			if length >= len(raw) {
+				return v, exchange.RuleMalformed, "says that it is longer than it can be"
+			}
+			raw = raw[:length]
+		}
+	}
+	switch f.kind {
+	case 'Q':
+		return connectors.Value{Text: `\x` + hex.EncodeToString(raw)}, "", ""
+	case 'B':
+		return double(raw)
+	case 'C', 'V':
 		text, valid := d.charset.Decode(nil, bytes.TrimRight(raw, " \x00"))
 		if !valid {
 			return v, exchange.RuleEncoding, "holds bytes that are not " + d.charset.Name() + ", or characters that were lost before"
@@ -237,13 +292,13 @@ func (d *dbf) value(f dbfField, raw []byte) (v connectors.Value, rule, detail st
 	}
 	text := string(bytes.Trim(raw, " \x00"))
 	switch f.kind {
-	case 'I':
+	case 'I', '+':
 		v.Text = strconv.FormatInt(int64(int32(binary.LittleEndian.Uint32(raw))), 10) //nolint:gosec // its two's complement is meant
 		return v, "", ""
 	case 'Y':
 		v.Text = money(int64(binary.LittleEndian.Uint64(raw))) //nolint:gosec // its two's complement is meant
 		return v, "", ""
-	case 'T':
+	case 'T', '@':
 		day, ms := binary.LittleEndian.Uint32(raw), binary.LittleEndian.Uint32(raw[4:])
 		switch {
 		case day == 0:
@@ -288,6 +343,20 @@ func (d *dbf) value(f dbfField, raw []byte) (v connectors.Value, rule, detail st
 	default:
 		v.Text = text
 	}
+	return v, "", ""
+}
+
+// double reads a FoxPro double, with the fewest digits that stand for it alone.
+func double(raw []byte) (v connectors.Value, rule, detail string) {
+	n := math.Float64frombits(binary.LittleEndian.Uint64(raw))
+	if math.IsNaN(n) || math.IsInf(n, 0) {
+		return v, exchange.RuleMalformed, "holds no number"
+	}
+	format := byte('f')
+	if size := math.Abs(n); size != 0 && (size < 1e-9 || size >= 1e21) {
+		format = 'e'
+	}
+	v.Text = strconv.FormatFloat(n, format, -1, 64)
 	return v, "", ""
 }
 

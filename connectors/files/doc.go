@@ -46,11 +46,13 @@
 // Rows. CSV follows RFC 4180 as encoding/csv reads it; an unclosed quote costs
 // one line. Columns that the mapping needs and the file lacks reject every row
 // of that file (COLUMN_CHANGED); where no header says what there is (JSON,
-// XML), an absent column is null. Numbers keep their digits as stored; in Excel,
+// XML), an absent column is null. A file of which no row can be made, whatever
+// its head, is a fault: README.md has the table. Numbers keep their digits as stored; in Excel,
 // cells with the format of a date become ISO 8601 dates, and errors and
 // formulas without result reject their row. Rows of more than
 // [connectors.MaxRowBytes] are rejected with their head; deleted DBF records
-// are left out and counted in the log; memo columns cannot be mapped.
+// are left out and counted in the log; memo columns cannot be mapped. Merged cells
+// below the head are filled from the first of their column, with a finding.
 //
 // Scan reads the archive and the folder, oldest delivery first: of rows with the
 // same key the last one holds. A file that is not complete is a fault behind all

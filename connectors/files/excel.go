@@ -29,6 +29,7 @@ const (
 	maxNames        = 1 << 20 // bytes of the names of sheets, and of parts that relate to each other
 	maxStyles       = 65_536
 	maxExcelColumns = 16_384
+	maxMerges       = 200_000
 )
 
 // workbook is an Excel file (Office Open XML). It is read with the standard
@@ -144,6 +145,35 @@ func (p *partReader) Read(b []byte) (int, error) {
 		return n, broken("its part %.100q is damaged: %s", p.name, err)
 	}
 	return n, err
+}
+
+// mentions reports whether the bytes of a part hold a word, which costs far less than to read it as XML; of a part
+// in UTF-16 it is taken for granted.
+func (w *workbook) mentions(name, word string) (bool, error) {
+	f := w.parts[strings.ToLower(name)]
+	if f == nil {
+		return false, nil
+	}
+	part, err := f.Open()
+	if err != nil {
+		return false, broken("its part %.100q cannot be unzipped: %s", name, err)
+	}
+	in := &partReader{in: io.LimitReader(part, maxPart), name: name, medium: w.medium}
+	buffer, kept := make([]byte, 64<<10), 0
+	for first := true; ; first = false {
+		n, err := in.Read(buffer[kept:])
+		now := buffer[:kept+n]
+		if bytes.Contains(now, []byte(word)) || first && (bytes.HasPrefix(now, []byte("\xff\xfe")) || bytes.HasPrefix(now, []byte("\xfe\xff"))) {
+			return true, nil
+		}
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		kept = copy(buffer, now[max(0, len(now)-len(word)):])
+	}
 }
 
 // each calls use with the elements of a part, outermost first.

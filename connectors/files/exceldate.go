@@ -51,6 +51,18 @@ func parseDateFormat(code string) (f dateFormat) {
 				return dateFormat{}
 			}
 			i += len(inner) + 1
+		case c == 'a':
+			// AM/PM and A/P go with hours; aaa and aaaa are days of the week.
+			switch {
+			case len(code) >= i+5 && strings.EqualFold(code[i:i+5], "am/pm"):
+				i += 4
+			case len(code) >= i+3 && strings.EqualFold(code[i:i+3], "a/p"):
+				i += 2
+			case len(code) >= i+3 && strings.EqualFold(code[i:i+3], "aaa"):
+				f.date = true
+			}
+		case c == 'g', c == 'b': // years of an era, of Buddha
+			f.date = f.date || !strings.ContainsAny(code, "0#?")
 		case c == 'y', c == 'd', c == 'e' && !strings.ContainsAny(code, "0#?"):
 			f.date = true
 		case c == 'h', c == 's':

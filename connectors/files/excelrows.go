@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"encoding/xml"
 	"errors"
@@ -25,6 +26,8 @@ type excelRows struct {
 	cells  []cell   // of the row at hand, as many as there are columns
 	long   bool     // the row at hand holds more than a row may; its last texts are not kept
 	heads  []headRow
+	made   int64 // rows
+	body   merging
 }
 
 // cell is what a cell holds; fault says why it cannot be used.
@@ -46,11 +49,20 @@ func openExcel(ctx context.Context, in *medium, size int64, r *reading) (*excelR
 		return nil, err
 	}
 	x := &excelRows{reading: r, book: book}
-	var merges []merged
-	if r.cfg.HeaderRow > 1 { // they stand behind the rows
-		if merges, err = x.merges(); err != nil {
+	if !r.merged { // they stand behind the rows, so that the sheet is read once for them alone
+		if r.merges, err = x.merges(); err != nil {
 			return nil, err
 		}
+		r.merged = true
+	}
+	var merges []merged
+	for _, m := range r.merges {
+		if r.cfg.HeaderRow > 1 && m.top < r.cfg.HeaderRow {
+			merges = append(merges, m)
+		}
+	}
+	if len(merges) > maxExcelColumns {
+		return nil, tooLarge("its head has more than %d ranges of merged cells", maxExcelColumns)
 	}
 	if x.markup, err = book.part(book.sheet); err != nil {
 		return nil, err
@@ -58,8 +70,11 @@ func openExcel(ctx context.Context, in *medium, size int64, r *reading) (*excelR
 	return x, x.readHeads(ctx, merges)
 }
 
-// merges returns the merged cells that touch the rows with names.
+// merges returns the merged cells of the sheet, from the top.
 func (x *excelRows) merges() (all []merged, err error) {
+	if some, err := x.book.mentions(x.book.sheet, "mergeCell"); err != nil || !some {
+		return nil, err
+	}
 	err = x.book.each(x.book.sheet, func(_ *markup, e xml.StartElement) error {
 		if e.Name.Local != "mergeCell" {
 			return nil
@@ -69,14 +84,15 @@ func (x *excelRows) merges() (all []merged, err error) {
 		var ok1, ok2 bool
 		m.left, m.top, ok1 = reference(from)
 		m.right, m.bottom, ok2 = reference(to)
-		if ok1 && ok2 && m.top < x.cfg.HeaderRow {
+		if ok1 && ok2 {
 			all = append(all, m)
 		}
-		if len(all) > maxExcelColumns {
-			return tooLarge("its head has more than %d ranges of merged cells", maxExcelColumns)
+		if len(all) > maxMerges {
+			return tooLarge("it has more than %d ranges of merged cells", maxMerges)
 		}
 		return nil
 	})
+	slices.SortStableFunc(all, func(a, b merged) int { return cmp.Compare(a.top, b.top) })
 	return all, err
 }
 
@@ -136,8 +152,12 @@ func (x *excelRows) readHeads(ctx context.Context, merges []merged) error {
 			x.names[i] = letters(i)
 		}
 	}
-	unknown := x.header.find(names, x.columns)
+	unknown, err := x.header.find(names, x.columns)
+	if err != nil {
+		return err
+	}
 	x.header.told(ctx, x.reading, unknown)
+	x.body = newMerging(x.reading.merges, x.cfg.HeaderRow, x.header.indexes)
 	return nil
 }
 
@@ -219,16 +239,24 @@ func (x *excelRows) origins(merges []merged, width int) ([][]int32, error) {
 // next returns the next row that is not empty.
 func (x *excelRows) next() (connectors.Row, error) {
 	for {
-		if err := x.readRow(); err != nil {
+		err := x.readRow()
+		if errors.Is(err, io.EOF) && x.made == 0 {
+			if wrong := x.header.fault(); wrong != nil {
+				return connectors.Row{}, wrong
+			}
+		}
+		if err != nil {
 			return connectors.Row{}, err
 		}
 		if slices.ContainsFunc(x.cells, func(c cell) bool { return c.set }) {
-			return x.made(x.name + ":" + strconv.Itoa(x.row)), nil
+			x.made++
+			x.body.fill(x.row-1, x.cells)
+			return x.rowOf(x.name + ":" + strconv.Itoa(x.row)), nil
 		}
 	}
 }
 
-func (x *excelRows) made(origin string) connectors.Row {
+func (x *excelRows) rowOf(origin string) connectors.Row {
 	values := make([]connectors.Value, len(x.cells))
 	for i, c := range x.cells {
 		values[i] = connectors.Value{Text: c.text, Null: !c.set}
@@ -241,6 +269,9 @@ func (x *excelRows) made(origin string) connectors.Row {
 		return rejected(origin, raw[:min(len(raw), connectors.RowHead)], exchange.RuleMalformed, "", "the row is longer than %d bytes; only its first %d are kept", connectors.MaxRowBytes, connectors.RowHead)
 	}
 	row := connectors.Row{Raw: raw, Origin: origin, Values: make([]connectors.Value, len(x.header.indexes))}
+	if x.body.filled {
+		row.Findings = []string{exchange.FindingMerged}
+	}
 	for i, column := range x.header.indexes {
 		if why := x.cells[column].fault; why != "" {
 			return rejected(origin, raw, exchange.RuleMalformed, x.columns[i], "cell %s%d %s", letters(column), x.row, why)

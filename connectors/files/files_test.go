@@ -118,7 +118,7 @@ func TestNoHeader(t *testing.T) {
 	dir := t.TempDir()
 	const first = "11010119900307123X,张三,13800000000,"
 	long := strings.Repeat("陕西省宝鸡市", 5)
-	put(t, dir, "rows-1.csv", first+long+"\n1,a,b,x\n")
+	put(t, dir, "rows-1.csv", first+long+",name\n1,a,b,x,y\n")
 	put(t, dir, "rows-2.csv", "id,name,updated_at,"+first+long+"\n1,a,x,,,,\n")
 	var said bytes.Buffer
 	src, err := New(definition(dir, charset.UTF8), slog.New(slog.NewTextHandler(&said, nil)))

@@ -23,6 +23,8 @@ type content interface {
 	next() (connectors.Row, error)
 	// place is where next goes on.
 	place() place
+	// none reports, of content opened at its beginning, that there is no row in it.
+	none() bool
 }
 
 // place is a place in a file, as a position keeps it.
@@ -120,6 +122,7 @@ type whole struct {
 	medium *medium
 	rows   rowReader
 	at     place
+	empty  bool
 }
 
 // openWhole opens a file whose bytes have a hash, behind at.Line rows. A file that
@@ -140,6 +143,7 @@ func openWhole(ctx context.Context, in io.ReaderAt, size int64, hash string, r *
 				return nil, ctx.Err()
 			}
 			if _, err := w.next(); errors.Is(err, io.EOF) {
+				w.empty = w.at.Line == 0
 				break
 			} else if err != nil {
 				return nil, err
@@ -182,6 +186,8 @@ func (w *whole) next() (connectors.Row, error) {
 
 func (w *whole) place() place { return w.at }
 
+func (w *whole) none() bool { return w.empty }
+
 // header says where the wanted columns are, or why no row of the file can be read.
 type header struct {
 	width     int
@@ -190,8 +196,9 @@ type header struct {
 	rejection *exchange.Rejection
 }
 
-// find finds the wanted columns among the names and returns the names of the others.
-func (h *header) find(names, wanted []string) (unknown []string) {
+// find finds the wanted columns among the names and returns the names of the others. A head with none of them is none:
+// a cover sheet, or the message of an error. Its words are not repeated, because they may be the values of a person.
+func (h *header) find(names, wanted []string) (unknown []string, err error) {
 	h.width, h.names = len(names), names
 	var missing, double []string
 	for _, column := range wanted {
@@ -205,6 +212,8 @@ func (h *header) find(names, wanted []string) (unknown []string) {
 		h.indexes = append(h.indexes, i)
 	}
 	switch {
+	case len(missing) == len(wanted) && len(wanted) > 0:
+		return nil, broken("where the names of the columns should stand there is none of %s; is it a cover sheet, or the message of an error?", quoteList(wanted))
 	case len(missing) > 0:
 		h.reject(exchange.RuleColumn, missing[0], "the file has no column %s; it has %s", quoteList(missing), quoteNames(names))
 	case len(double) > 0:
@@ -215,7 +224,15 @@ func (h *header) find(names, wanted []string) (unknown []string) {
 			unknown = append(unknown, name)
 		}
 	}
-	return unknown
+	return unknown, nil
+}
+
+// fault is why a file whose head cannot be used cannot be read, where no row below it says so.
+func (h *header) fault() error {
+	if h.rejection == nil {
+		return nil
+	}
+	return &formatError{code: connectors.FaultColumn, text: h.rejection.Detail + "; it has no row"}
 }
 
 func (h *header) reject(rule, field, format string, args ...any) {

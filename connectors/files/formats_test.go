@@ -262,7 +262,9 @@ func TestDateFormats(t *testing.T) {
 	for code, want := range map[string]dateFormat{
 		"General": {}, "General_)": {}, `General"人"`: {}, `GENERAL" 元"`: {}, `[Red]general`: {},
 		"0.00E+00": {}, `"d"0`: {}, "[Red]0;[h]": {}, "[hh]:mm:ss": {}, "#,##0": {}, "@": {}, `\d0`: {}, `"日`: {},
-		"yyyy-mm-dd": {date: true}, `yyyy"年"m"月"`: {date: true}, "[$-804]aaaa;@": {}, "[$-F800]dddd": {date: true}, "mmm": {date: true},
+		"yyyy-mm-dd": {date: true}, `yyyy"年"m"月"`: {date: true}, "[$-804]aaaa;@": {date: true}, "aaa": {date: true}, "[$-804]aaa": {date: true}, `[DBNum1][$-804]yyyy"年"m"月"d"日"`: {date: true},
+		`ggge"年"m"月"d"日"`: {date: true}, "[$-411]ge.m.d": {date: true}, "bbbb": {date: true}, `h"时"mm"分"`: {time: true}, `[$-804]上午/下午h"时"mm"分"`: {time: true},
+		"h:mm A/P": {time: true}, "yyyy-mm-dd h:mm AM/PM": {date: true, time: true}, "00000": {}, "0%": {}, "# ?/?": {}, "[mm]:ss": {}, `0"g"`: {}, "[$-F800]dddd": {date: true}, "mmm": {date: true},
 		"h:mm AM/PM": {time: true}, "mm:ss.0": {time: true}, "yyyy/m/d h:mm": {date: true, time: true},
 	} {
 		if got := parseDateFormat(code); got != want {

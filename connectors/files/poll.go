@@ -27,6 +27,8 @@ const (
 	// incompleteWait is how long a file may stay incomplete: from then on one that keeps changing is
 	// reported, and one that stopped in the middle is taken for broken.
 	incompleteWait = 10 * time.Minute
+	// emptyAfter is how many lines a file has behind which one without rows is a fault.
+	emptyAfter = 100
 	// maxSameName is how many files of one name an archive may have.
 	maxSameName = 10_000
 )
@@ -256,6 +258,10 @@ func (s *source) begin(ctx context.Context, name string, seen sighting) (begun b
 		}
 		s.finish(name, after, seen.fileState)
 		return false, s.settle(ctx, name, seen.fileState) // a crash may have come between the saving and the move
+	}
+	if before := s.position; name != before.File && before.Line >= emptyAfter && r.content.none() && !s.def.Files.MayBeEmpty {
+		return false, errors.Join(&formatError{code: connectors.FaultBroken, text: fmt.Sprintf("it has no row, while the file before it had %d lines; "+
+			"deliver it again, or say may_be_empty in the definition", before.Line)}, r.file.Close())
 	}
 	if changed {
 		s.log.WarnContext(ctx, "file changed after it was read; reading it again from its beginning", slog.String("file", name))

@@ -26,7 +26,9 @@ type reading struct {
 
 	file    file
 	content content
-	told    bool  // of oddities of its columns, once
+	told    bool     // of oddities of its columns, once
+	merges  []merged // of the sheet, once merged says that they were read
+	merged  bool
 	deleted int64 // rows that the file itself says are deleted
 }
 

@@ -28,13 +28,16 @@ type text struct {
 	hash   hash.Hash
 	offset int64
 	line   int64
+	empty  bool // there is no row behind the head
 }
 
 // syntax says what a line means.
 type syntax interface {
 	// head reads the first row of the file, from which nothing is consumed
 	// yet, and says how much of it is not data: all of it, or its first line, or nothing.
-	head(ctx context.Context, first row) extent
+	head(ctx context.Context, first row) (extent, error)
+	// foreign is why a file cannot be read of whose rows none says so. ahead has the lines behind the head.
+	foreign(ahead *lines) error
 	// row makes a row of a line. firstLine says that only the first line of it was used, since it cannot be taken apart.
 	row(next row, firstLine []byte, origin string) (made connectors.Row, onlyFirst bool)
 }
@@ -122,7 +125,11 @@ func (t *text) start(ctx context.Context, at place) error {
 	}
 	extent := nothing
 	if err == nil {
-		extent = t.syntax.head(ctx, first)
+		if extent, err = t.syntax.head(ctx, first); err != nil {
+			return err
+		}
+	} else if !plain {
+		return short("it is empty: it does not even have a line with the names of the columns")
 	}
 	if at.Offset > 0 {
 		t.offset, t.line = at.Offset, at.Line
@@ -132,14 +139,42 @@ func (t *text) start(ctx context.Context, at place) error {
 	switch {
 	case extent == nothing:
 	case first.long:
-		return t.skipLong()
+		err = t.skipLong()
 	case extent == oneLine:
 		t.consume(first.first, min(1, first.lines))
 	default:
 		t.consume(first.size, first.lines)
 	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return t.lookAhead(plain)
+}
+
+// lookAhead finds out whether there is a row, and whether there can be one.
+func (t *text) lookAhead(plain bool) error {
+	next, err := t.skipBlank()
+	if t.empty = errors.Is(err, io.EOF); err != nil && !t.empty {
+		return err
+	}
+	if t.empty || plain && !next.long {
+		return t.syntax.foreign(&lines{r: io.NewSectionReader(t.in, t.offset, t.size-t.offset), plain: plain})
+	}
 	return nil
 }
+
+// skipBlank consumes lines without anything in them and returns what stands behind them.
+func (t *text) skipBlank() (row, error) {
+	for {
+		next, err := t.lines.peek()
+		if err != nil || next.long || len(next.bytes) > 1 || len(next.bytes) == 1 && next.bytes[0] != ctrlZ {
+			return next, err
+		}
+		t.consume(next.size, next.lines)
+	}
+}
+
+func (t *text) none() bool { return t.empty }
 
 func (t *text) consume(n, lines int) {
 	t.lines.consume(n, t.hashed)
@@ -163,33 +198,27 @@ func (t *text) skipLong() error {
 // next makes a row of what peek has shown, and consumes it: as a whole, or its
 // first line if it cannot be taken apart.
 func (t *text) next() (connectors.Row, error) {
-	for {
-		next, err := t.lines.peek()
-		if errors.Is(err, io.EOF) && t.offset != t.size {
-			return connectors.Row{}, fmt.Errorf("it became shorter while it was read (%d of %d bytes)", t.offset, t.size)
-		}
-		if err != nil {
-			return connectors.Row{}, err
-		}
-		if !next.long && (len(next.bytes) == 0 || len(next.bytes) == 1 && next.bytes[0] == ctrlZ) {
-			t.consume(next.size, next.lines)
-			continue
-		}
-		origin := t.name + ":" + strconv.FormatInt(t.line+1, 10)
-		if next.long {
-			made := rejected(origin, next.bytes, exchange.RuleMalformed, "",
-				"the line is longer than %d bytes; only its first %d are kept", connectors.MaxRowBytes, connectors.RowHead)
-			return made, t.skipLong()
-		}
-		firstLine := trimLineEnd(t.lines.buf[t.lines.start : t.lines.start+next.first])
-		made, onlyFirst := t.syntax.row(next, firstLine, origin)
-		if onlyFirst {
-			t.consume(next.first, 1)
-		} else {
-			t.consume(next.size, next.lines)
-		}
-		return made, nil
+	next, err := t.skipBlank()
+	if errors.Is(err, io.EOF) && t.offset != t.size {
+		return connectors.Row{}, fmt.Errorf("it became shorter while it was read (%d of %d bytes)", t.offset, t.size)
 	}
+	if err != nil {
+		return connectors.Row{}, err
+	}
+	origin := t.name + ":" + strconv.FormatInt(t.line+1, 10)
+	if next.long {
+		made := rejected(origin, next.bytes, exchange.RuleMalformed, "",
+			"the line is longer than %d bytes; only its first %d are kept", connectors.MaxRowBytes, connectors.RowHead)
+		return made, t.skipLong()
+	}
+	firstLine := trimLineEnd(t.lines.buf[t.lines.start : t.lines.start+next.first])
+	made, onlyFirst := t.syntax.row(next, firstLine, origin)
+	if onlyFirst {
+		t.consume(next.first, 1)
+	} else {
+		t.consume(next.size, next.lines)
+	}
+	return made, nil
 }
 
 // trimBOM takes the byte-order mark of UTF-8 from a text.

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bytes"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -19,6 +20,10 @@ type xmlRows struct {
 	markup *markup
 	count  int64
 	any    bool // there was an element
+	useful bool // a row with one of the columns, or one that is rejected
+	root   string
+	words  bool // the root holds text outside elements, as a message does
+	inner  bool // the root holds elements
 }
 
 func openXML(in io.ReaderAt, size int64, r *reading) (*xmlRows, error) {
@@ -44,18 +49,43 @@ func (x *xmlRows) next() (connectors.Row, error) {
 		if errors.Is(err, io.EOF) && !x.any {
 			return connectors.Row{}, short("it holds no element")
 		}
+		if errors.Is(err, io.EOF) {
+			if wrong := x.fault(); wrong != nil {
+				return connectors.Row{}, wrong
+			}
+		}
 		if err != nil {
 			return connectors.Row{}, err
+		}
+		if text, ok := token.(xml.CharData); ok {
+			x.words = x.words || x.any && len(bytes.TrimSpace(text)) > 0
 		}
 		start, ok := token.(xml.StartElement)
 		if !ok {
 			continue
 		}
+		if x.inner = x.any; !x.any {
+			x.root = start.Name.Local
+		}
 		x.any = true
 		if start.Name.Local == x.cfg.Element {
-			return x.row(start)
+			row, err := x.row(start)
+			x.useful = x.useful || row.Rejection != nil || slices.ContainsFunc(row.Values, func(v connectors.Value) bool { return !v.Null })
+			return row, err
 		}
 	}
+}
+
+// fault is why a document of which no row was made cannot be one of rows.
+func (x *xmlRows) fault() error {
+	switch {
+	case x.useful:
+	case x.count > 0:
+		return broken("none of its elements %q has one of %s", x.cfg.Element, quoteList(x.columns))
+	case x.words && !x.inner, slices.Contains([]string{"html", "error", "errors", "exception", "fault"}, strings.ToLower(x.root)):
+		return broken("it is the message of an error, or a web page: it has no element %q, and its first element is %.40q", x.cfg.Element, x.root)
+	}
+	return nil
 }
 
 // row reads one element with all that is in it.

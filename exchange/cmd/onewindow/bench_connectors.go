@@ -198,7 +198,7 @@ func newMeasured(ctx context.Context, dir string, d *departmentDB) (*measured, e
 	// The topics alone: nobody stores what is published.
 	m := &measured{hub: h, dir: dir, department: d, publisher: &timedPublisher{Exchange: h.exchange}}
 	admin := access.WithIdentity(ctx, access.Identity{Name: "bench", Role: access.Administrator})
-	err = h.exchange.PutDepartment(admin, exchange.Department{Code: "water", USCC: "11420396MB9T88888N", Title: "水利局", Region: "420396"})
+	err = h.exchange.PutDepartment(admin, exchange.Department{Code: "water", USCC: "11420396MB9T88885D", Title: "水利局", Region: "420396"})
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "water.dsn"), []byte(d.dsn+"\n"), 0o600)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/onewindow/onewindow/connectors"
 )
 
 // The roles a process can have.
@@ -82,6 +84,9 @@ func loadConfig(file string) (Config, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration: %w: name an existing file with --config", err)
+	}
+	if err := connectors.BoundYAML(text); err != nil {
+		return Config{}, fmt.Errorf("configuration %s: %w", file, err)
 	}
 	if err := yaml.UnmarshalWithOptions(text, &cfg, yaml.DisallowUnknownField()); err != nil {
 		return Config{}, fmt.Errorf("configuration %s: %s", file, yaml.FormatError(err, false, true))

@@ -154,7 +154,7 @@ func (d *connectorDrill) prepare(ctx context.Context) error {
 		return err
 	}
 	if _, err := client.catalog.PutDepartment(ctx, &exchangev1.PutDepartmentRequest{Department: &exchangev1.Department{
-		Code: "water", Uscc: "11420396MB9T88888N", Title: "水利局", Region: "420396",
+		Code: "water", Uscc: "11420396MB9T88885D", Title: "水利局", Region: "420396",
 	}}); err != nil {
 		return err
 	}
