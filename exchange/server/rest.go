@@ -21,12 +21,14 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	openapi "github.com/onewindow/onewindow/proto"
+	"github.com/onewindow/onewindow/proto/message"
 )
 
 // rest is the handler of the REST port: the gateway, and what needs no token.
 type rest struct {
 	logger  *slog.Logger
 	metrics *metrics
+	texts   texts
 	maxBody int64
 	gateway *runtime.ServeMux
 	pages   map[string]http.Handler // by exact path, for GET and HEAD
@@ -35,7 +37,7 @@ type rest struct {
 }
 
 func newREST(cfg Config, m *metrics, ready http.Handler) *rest {
-	h := &rest{logger: cfg.Logger, metrics: m, maxBody: cfg.MaxBody, console: cfg.Console, others: cfg.Handlers}
+	h := &rest{logger: cfg.Logger, metrics: m, texts: texts{cfg.Messages, cfg.Language}, maxBody: cfg.MaxBody, console: cfg.Console, others: cfg.Handlers}
 	h.pages = map[string]http.Handler{
 		"/healthz":      static(`{"status":"ok"}` + "\n"),
 		"/readyz":       ready,
@@ -52,7 +54,7 @@ func newREST(cfg Config, m *metrics, ready http.Handler) *rest {
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithMetadata(func(ctx context.Context, r *http.Request) metadata.MD {
-			return metadata.Join(metadata.Pairs(requestIDKey, RequestID(ctx)), certificateMetadata(r))
+			return metadata.Join(metadata.Pairs(requestIDKey, RequestID(ctx), languageKey, string(Language(ctx))), certificateMetadata(r))
 		}),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
@@ -64,7 +66,7 @@ func newREST(cfg Config, m *metrics, ready http.Handler) *rest {
 // ServeHTTP gives the request its id, routes it, and counts the answer.
 func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := saneRequestID(r.Header.Values(requestIDKey))
-	ctx := context.WithValue(r.Context(), callKey{}, &call{requestID: id})
+	ctx := context.WithValue(r.Context(), callKey{}, &call{requestID: id, language: message.Choose(r.Header.Values(languageKey), h.texts.language)})
 	r = r.WithContext(context.WithValue(ctx, queryKey{}, query{r.Method, r.URL}))
 	header := w.Header()
 	header.Set("X-Request-Id", id)
@@ -113,7 +115,7 @@ func (h *rest) route(w http.ResponseWriter, r *http.Request) {
 func (h *rest) refuse(w http.ResponseWriter, r *http.Request, p problem) {
 	h.logger.LogAttrs(r.Context(), slog.LevelInfo, "request refused", slog.String("http_method", r.Method),
 		slog.Int("status", p.Status), slog.String("reason", p.Reason), slog.String("request_id", RequestID(r.Context())))
-	p.write(w, r)
+	p.write(w, r, h.texts)
 }
 
 type probeKey struct{}
@@ -158,7 +160,7 @@ func (h *rest) callFailed(ctx context.Context, _ *runtime.ServeMux, _ runtime.Ma
 	if !ok { // the answer could not be encoded
 		s = status.Convert(toStatus(ctx, h.logger, r.Method, nil, err))
 	}
-	statusProblem(s).write(w, r)
+	statusProblem(s).write(w, r, h.texts)
 }
 
 // routeFailed answers when no route fits.
