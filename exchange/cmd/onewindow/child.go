@@ -29,6 +29,7 @@ func newChildHub(ctx context.Context, dir, connectors string) (*childHub, error)
 	cfg := defaultConfig()
 	cfg.Data = filepath.Join(dir, "hub")
 	cfg.Connectors = connectors
+	cfg.Sample = true
 	for _, address := range []*string{&cfg.Listen.REST, &cfg.Listen.GRPC} {
 		free, err := freeAddress(ctx)
 		if err != nil {

@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/onewindow/onewindow/proto/message"
 	"github.com/onewindow/onewindow/signing/ofd"
 	"github.com/onewindow/onewindow/signing/pki"
 	"github.com/onewindow/onewindow/signing/sdjwt"
@@ -39,37 +42,60 @@ ROOTS.pem is what a hub gives at /v1/signing/trust.pem: check by another way tha
 		crls = append(crls, crl)
 		return err
 	})
-	if err := flags.Parse(args); err != nil {
-		return usageError(err)
+	rest, err := parseAnywhere(flags, args)
+	if err != nil {
+		return err
 	}
-	if flags.NArg() != 1 || *trustFile == "" {
-		return fmt.Errorf("%w: give -trust and one file", errUsage)
+	if len(rest) != 1 || *trustFile == "" {
+		return wrongUsage(nil, "cli.VERIFY_ARGUMENTS")
 	}
+	words := newSpeaker("")
 	trust, err := readTrust(*trustFile, crls)
 	if err != nil {
 		return err
 	}
-	file, err := readLimited(flags.Arg(0))
+	file, err := readLimited(rest[0])
 	if err != nil {
 		return err
 	}
-	if bytes.HasPrefix(file, []byte("PK")) {
-		return verifyOFD(file, trust, out)
+	switch {
+	case bytes.HasPrefix(file, []byte("PK")) && bytes.Contains(file, []byte("OFD.xml")):
+		return verifyOFD(file, trust, out, words)
+	case looksLikeToken(file):
+		return verifyToken(strings.TrimSpace(string(file)), trust, out, words)
 	}
-	return verifyToken(strings.TrimSpace(string(file)), trust, out)
+	return wrongUsage(nil, "cli.VERIFY_KIND", "file", rest[0], "type", contentOf(file))
+}
+
+// looksLikeToken reports whether a file is an SD-JWT: Base64url, dots and "~".
+func looksLikeToken(file []byte) bool {
+	text := bytes.TrimSpace(file)
+	return len(text) > 0 && !bytes.ContainsFunc(text, func(r rune) bool {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		return !letter && !strings.ContainsRune("-_.~", r)
+	})
+}
+
+// contentOf names what a file is.
+func contentOf(file []byte) string {
+	if len(file) == 0 {
+		return "empty"
+	}
+	kind, _, _ := strings.Cut(http.DetectContentType(file), ";")
+	return kind
 }
 
 func readLimited(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
+		return nil, wrongUsage(err, "cli.VERIFY_FILE", "file", name)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxVerified+1))
 	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, err
+		return nil, wrongUsage(err, "cli.VERIFY_FILE", "file", name)
 	}
 	if len(data) > maxVerified {
-		return nil, fmt.Errorf("%w: %s is larger than %d MiB", errUsage, name, maxVerified>>20)
+		return nil, wrongUsage(nil, "cli.VERIFY_TOO_LARGE", "file", name, "mib", strconv.Itoa(maxVerified>>20))
 	}
 	return data, nil
 }
@@ -84,7 +110,7 @@ func readTrust(name string, crls [][]byte) (*pki.Trust, error) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		certificate, err := pki.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", errUsage, name, err)
+			return nil, wrongUsage(err, "cli.TRUST_FILE", "file", name)
 		}
 		if bytes.Equal(certificate.RawSubject, certificate.RawIssuer) {
 			cfg.Roots = append(cfg.Roots, block.Bytes)
@@ -92,14 +118,17 @@ func readTrust(name string, crls [][]byte) (*pki.Trust, error) {
 			cfg.Intermediates = append(cfg.Intermediates, block.Bytes)
 		}
 	}
+	if len(cfg.Roots) == 0 {
+		return nil, wrongUsage(nil, "cli.TRUST_NO_ROOT", "file", name)
+	}
 	trust, err := pki.NewTrust(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", errUsage, name, err)
+		return nil, wrongUsage(err, "cli.TRUST_FILE", "file", name)
 	}
 	return trust, nil
 }
 
-func verifyOFD(file []byte, trust *pki.Trust, out io.Writer) error {
+func verifyOFD(file []byte, trust *pki.Trust, out io.Writer, words speaker) error {
 	report, err := ofd.Verify(file, ofd.Options{Trust: trust, Now: time.Now(), Timestamp: func(token, signature []byte) (time.Time, error) {
 		verified, err := tsa.Verify(token, signature, trust)
 		if err != nil {
@@ -110,28 +139,52 @@ func verifyOFD(file []byte, trust *pki.Trust, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	printSteps(out, report.Steps)
+	printSteps(out, report.Steps, words)
 	for _, signature := range report.Signatures {
-		seal := "（无印章）"
+		seal := words.text("cli.VERIFY_NO_SEAL")
 		if signature.Seal != nil {
 			seal = signature.Seal.Name
 		}
-		fmt.Fprintf(out, "签章 %s：%s，签章人 %s，%s\n", signature.ID, seal, signature.Signer, signature.Time.In(time.FixedZone("CST", 8*60*60)).Format("2006-01-02 15:04:05"))
-		printSteps(out, signature.Steps)
+		fmt.Fprintln(out, words.text("cli.VERIFY_SIGNATURE", "id", signature.ID, "seal", seal, "signer", signature.Signer,
+			"time", signature.Time.In(time.FixedZone("CST", 8*60*60)).Format(time.DateTime)))
+		printSteps(out, signature.Steps, words)
 	}
 	for _, name := range report.Unsigned {
-		fmt.Fprintf(out, "  ✗ 未被签章覆盖：%s\n", name)
+		fmt.Fprintf(out, "  %s %s\n", paint(out, colourRed, "✗"), words.text("cli.VERIFY_UNSIGNED", "part", name))
 	}
 	if report.Verdict != ofd.Valid {
-		return errNotValid
+		return wrong(errNotValid, "cli.VERIFY_NOT_VALID")
 	}
-	fmt.Fprintln(out, "有效")
+	fmt.Fprintln(out, paint(out, colourGreen, words.text("cli.VERIFY_VALID")))
 	return nil
 }
 
-func printSteps(out io.Writer, steps []ses.Step) {
+// stepPrefix stands before the name of a step in the catalogue.
+const stepPrefix = "step."
+
+// printSteps shows each step: in Chinese with the finding in words, in English
+// by its name, with the error that a step which does not hold rests on.
+func printSteps(out io.Writer, steps []ses.Step, words speaker) {
 	for _, step := range steps {
-		fmt.Fprintf(out, "  %s %-32s %s\n", mark(step.Status), step.Name, step.Detail)
+		detail := step.Detail
+		if words.language != message.Chinese {
+			if detail = ""; step.Err != nil {
+				detail = step.Err.Error()
+			}
+		}
+		fmt.Fprintf(out, "  %s %-32s %s\n", paint(out, colourOf(step.Status), mark(step.Status)), step.Name,
+			strings.TrimSuffix(words.text(stepPrefix+step.Name)+": "+detail, ": "))
+	}
+}
+
+func colourOf(status ses.Status) string {
+	switch status {
+	case ses.Passed:
+		return colourGreen
+	case ses.Failed:
+		return colourRed
+	default:
+		return colourYellow
 	}
 }
 
@@ -150,13 +203,12 @@ func mark(status ses.Status) string {
 
 // verifyToken verifies an SD-JWT VC by the certificates that it carries. The
 // status list is not asked: it needs the network.
-func verifyToken(token string, trust *pki.Trust, out io.Writer) error {
+func verifyToken(token string, trust *pki.Trust, out io.Writer, words speaker) error {
 	verified, err := sdjwt.VerifyChain(token, rootTrust{trust}, time.Now(), sdjwt.Policy{})
 	if err != nil {
-		fmt.Fprintf(out, "✗ %v\n", err)
-		return errNotValid
+		return wrong(errors.Join(errNotValid, err), "cli.VERIFY_NOT_VALID")
 	}
-	fmt.Fprintf(out, "%s\n有效（未查状态列表：需要联网）\n", verified.Claims)
+	fmt.Fprintf(out, "%s\n%s\n", verified.Claims, words.text("cli.VERIFY_TOKEN_VALID"))
 	return nil
 }
 
