@@ -94,7 +94,8 @@ func (h *childHub) awaitReady(ctx context.Context) error {
 			return ctx.Err()
 		case err := <-h.exited:
 			h.exited <- err
-			return fmt.Errorf("the hub ended before it was ready (%w); its log is %s", err, h.log.Name())
+			said, _ := os.ReadFile(h.log.Name()) // what there is of it
+			return fmt.Errorf("the hub ended before it was ready (%w); its log is %s and ends:\n%s", err, h.log.Name(), said[max(0, len(said)-2048):])
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
