@@ -17,10 +17,14 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/onewindow/onewindow/exchange/access"
+	"github.com/onewindow/onewindow/proto/message"
 )
 
 // requestIDKey is the metadata key and HTTP header of the request id.
 const requestIDKey = "x-request-id"
+
+// languageKey is the metadata key and HTTP header of the languages that a caller prefers.
+const languageKey = "accept-language"
 
 // calls are the steps that every unary call passes.
 type calls struct {
@@ -28,6 +32,7 @@ type calls struct {
 	authenticator Authenticator
 	certificates  func(commonName string) (access.Identity, bool)
 	metrics       *metrics
+	texts         texts
 	methods       map[string]method // by full name
 	rules         []ErrorRule       // for every method, after its own
 }
@@ -43,6 +48,7 @@ type method struct {
 type call struct {
 	requestID string
 	caller    string
+	language  message.Language
 }
 
 type callKey struct{}
@@ -55,17 +61,32 @@ func RequestID(ctx context.Context) string {
 	return ""
 }
 
+// Language returns the language that the caller asked for, as far as ctx
+// belongs to a call, or Chinese.
+func Language(ctx context.Context) message.Language {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		return c.language
+	}
+	return message.Chinese
+}
+
 // option chains the steps, outermost first.
 func (c *calls) option() grpc.ServerOption {
 	return grpc.ChainUnaryInterceptor(c.identify, c.observe, c.protect, c.authorize, c.translate)
 }
 
-// identify gives the call its request id and returns it in the header.
+// identify gives the call its request id, which it returns in the header, and its language, in which a failure is put
+// beside its own text.
 func (c *calls) identify(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	id := saneRequestID(metadata.ValueFromIncomingContext(ctx, requestIDKey))
 	// Fails only when the transport is gone, and then nobody reads the answer.
 	_ = grpc.SetHeader(ctx, metadata.Pairs(requestIDKey, id))
-	return next(context.WithValue(ctx, callKey{}, &call{requestID: id}), req)
+	own := &call{requestID: id, language: message.Choose(metadata.ValueFromIncomingContext(ctx, languageKey), c.texts.language)}
+	resp, err := next(context.WithValue(ctx, callKey{}, own), req)
+	if err != nil {
+		err = c.texts.localize(status.Convert(err), own.language).Err()
+	}
+	return resp, err
 }
 
 // observe writes the log line and the figures.
@@ -125,7 +146,8 @@ func (c *calls) authorize(ctx context.Context, req any, info *grpc.UnaryServerIn
 		own.caller = caller.Name
 	}
 	if !policy.Allows(caller) {
-		return nil, newStatus(codes.PermissionDenied, fmt.Sprintf("the role %s may not call %s", caller.Role, info.FullMethod), reasonRole, id)
+		return nil, newStatus(codes.PermissionDenied, fmt.Sprintf("the role %s may not call %s", caller.Role, info.FullMethod), reasonRole, id,
+			"role", string(caller.Role), "method", info.FullMethod)
 	}
 	return next(access.WithIdentity(ctx, caller), req)
 }

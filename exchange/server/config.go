@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/onewindow/onewindow/exchange/access"
+	"github.com/onewindow/onewindow/proto/message"
 )
 
 // Config is what a [Server] needs beside its services.
@@ -38,6 +39,10 @@ type Config struct {
 	Errors []ErrorRule
 	// Parts are what /readyz asks.
 	Parts []Part
+	// Messages has a text for every reason of the services; without any, errors have no localized sentence.
+	Messages message.Catalog
+	// Language is that of a caller who asks for none; empty means Chinese.
+	Language message.Language
 	// Version is shown by /readyz.
 	Version string
 	// MaxBody is the largest REST body in bytes; 0 means 8 MiB.
@@ -100,6 +105,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
 	}
+	c.Language = cmp.Or(c.Language, message.Chinese)
 	c.MaxBody = cmp.Or(c.MaxBody, 8<<20)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 15*time.Second)
 	return c, errors.Join(faults...)

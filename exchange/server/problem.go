@@ -10,8 +10,9 @@ import (
 )
 
 // problem is the body of every REST error: application/problem+json (RFC
-// 9457). The type is about:blank, so the title is that of the status; what a
-// program should look at is the reason.
+// 9457). What a program should look at is the reason. Title and hint are the
+// reason's sentence and remedy in the language that the caller asked for; the
+// detail is specific and English.
 type problem struct {
 	Type      string `json:"type"`
 	Title     string `json:"title"`
@@ -19,12 +20,15 @@ type problem struct {
 	Detail    string `json:"detail"`
 	Instance  string `json:"instance"`
 	Reason    string `json:"reason"`
+	Hint      string `json:"hint,omitempty"`
 	RequestID string `json:"requestId"`
+
+	args map[string]string // of the reason's message
 }
 
 // statusProblem is the problem of a gRPC status.
 func statusProblem(s *status.Status) problem {
-	return problem{Status: httpStatus(s.Code(), reasonOf(s)), Reason: reasonOf(s), Detail: s.Message()}
+	return problem{Status: httpStatus(s.Code(), reasonOf(s)), Reason: reasonOf(s), Detail: s.Message(), args: infoOf(s).GetMetadata()}
 }
 
 // httpStatus is the HTTP status of a code with a reason.
@@ -35,13 +39,17 @@ func httpStatus(code codes.Code, reason string) int {
 	return runtime.HTTPStatusFromCode(code)
 }
 
-// write answers r with the problem.
-func (p problem) write(w http.ResponseWriter, r *http.Request) {
+// write answers r with the problem in its language.
+func (p problem) write(w http.ResponseWriter, r *http.Request, texts texts) {
 	p.Type = "about:blank"
-	p.Title = http.StatusText(p.Status)
-	if p.Title == "" { // 499 is nobody's standard
+	language := Language(r.Context())
+	if title, hint, ok := texts.of(p.Reason, p.args, language); ok {
+		p.Title, p.Hint = title, hint
+		w.Header().Set("Content-Language", string(language))
+	} else if p.Title = http.StatusText(p.Status); p.Title == "" { // 499 is in no standard
 		p.Title = codeName(codes.Canceled)
 	}
+	w.Header().Add("Vary", "Accept-Language")
 	p.Instance = r.URL.EscapedPath()
 	p.RequestID = RequestID(r.Context())
 	text, err := json.Marshal(p)

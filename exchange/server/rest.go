@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/onewindow/onewindow/exchange/access"
+	"github.com/onewindow/onewindow/proto/message"
 )
 
 // NotesHeader is the header of an answer that is a picture and does not show
@@ -32,6 +33,7 @@ const NotesHeader = "onewindow-notes"
 type rest struct {
 	logger  *slog.Logger
 	metrics *metrics
+	texts   texts
 	maxBody int64
 	gateway *runtime.ServeMux
 	pages   map[string]http.Handler // by exact path, for GET and HEAD
@@ -43,7 +45,7 @@ type rest struct {
 }
 
 func newREST(cfg Config, m *metrics, ready http.Handler, services []Service) (*rest, error) {
-	h := &rest{logger: cfg.Logger, metrics: m, maxBody: cfg.MaxBody, console: cfg.Console, others: cfg.Handlers}
+	h := &rest{logger: cfg.Logger, metrics: m, texts: texts{cfg.Messages, cfg.Language}, maxBody: cfg.MaxBody, console: cfg.Console, others: cfg.Handlers}
 	h.pages = map[string]http.Handler{
 		"/healthz": static(`{"status":"ok"}` + "\n"),
 		"/readyz":  ready,
@@ -63,7 +65,7 @@ func newREST(cfg Config, m *metrics, ready http.Handler, services []Service) (*r
 		runtime.WithOutgoingHeaderMatcher(func(key string) (string, bool) { return NotesHeader, key == NotesHeader }),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithMetadata(func(ctx context.Context, r *http.Request) metadata.MD {
-			return metadata.Join(metadata.Pairs(requestIDKey, RequestID(ctx)), certificateMetadata(r))
+			return metadata.Join(metadata.Pairs(requestIDKey, RequestID(ctx), languageKey, string(Language(ctx))), certificateMetadata(r))
 		}),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
@@ -75,7 +77,7 @@ func newREST(cfg Config, m *metrics, ready http.Handler, services []Service) (*r
 // ServeHTTP gives the request its id, routes it, and counts the answer.
 func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := saneRequestID(r.Header.Values(requestIDKey))
-	ctx := context.WithValue(r.Context(), callKey{}, &call{requestID: id})
+	ctx := context.WithValue(r.Context(), callKey{}, &call{requestID: id, language: message.Choose(r.Header.Values(languageKey), h.texts.language)})
 	r = r.WithContext(context.WithValue(ctx, queryKey{}, query{r.Method, r.URL}))
 	header := w.Header()
 	header.Set("X-Request-Id", id)
@@ -128,7 +130,7 @@ func (h *rest) route(w http.ResponseWriter, r *http.Request) {
 func (h *rest) refuse(w http.ResponseWriter, r *http.Request, p problem) {
 	h.logger.LogAttrs(r.Context(), slog.LevelInfo, "request refused", slog.String("http_method", r.Method),
 		slog.Int("status", p.Status), slog.String("reason", p.Reason), slog.String("request_id", RequestID(r.Context())))
-	p.write(w, r)
+	p.write(w, r, h.texts)
 }
 
 type probeKey struct{}
@@ -194,7 +196,7 @@ func (h *rest) callFailed(ctx context.Context, _ *runtime.ServeMux, _ runtime.Ma
 			p.Detail = withExample(m.Input(), p.Detail)
 		}
 	}
-	p.write(w, r)
+	p.write(w, r, h.texts)
 }
 
 // routeFailed answers when no route fits.

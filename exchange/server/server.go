@@ -66,7 +66,7 @@ func New(cfg Config, services ...Service) (*Server, error) {
 		draining: make(chan struct{}),
 		drain:    cfg.DrainTimeout,
 	}
-	steps := &calls{logger: cfg.Logger, authenticator: cfg.Authenticator, certificates: cfg.Certificates, metrics: m, methods: map[string]method{}, rules: cfg.Errors}
+	steps := &calls{texts: texts{cfg.Messages, cfg.Language}, logger: cfg.Logger, authenticator: cfg.Authenticator, certificates: cfg.Certificates, metrics: m, methods: map[string]method{}, rules: cfg.Errors}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(outerTLS(cfg.TLS)),
 		steps.option(),

@@ -9,6 +9,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/onewindow/onewindow/proto/message"
 )
 
 // errorDomain is the domain of every ErrorInfo of this system.
@@ -52,7 +54,7 @@ func toStatus(ctx context.Context, logger *slog.Logger, method string, rules []E
 	}
 	for _, rule := range rules {
 		if rule.matches(err) {
-			return newStatus(rule.Code, cmp.Or(rule.Text, err.Error()), rule.Reason, id)
+			return newStatus(rule.Code, cmp.Or(rule.Text, err.Error()), rule.Reason, id, argsOf(err)...)
 		}
 	}
 	var already interface{ GRPCStatus() *status.Status }
@@ -74,10 +76,11 @@ func internalStatus(requestID string) error {
 	return newStatus(codes.Internal, "internal error; the log has the cause under request id "+requestID, reasonInternal, requestID)
 }
 
-func newStatus(code codes.Code, text, reason, requestID string) error {
-	s, err := status.New(code, text).WithDetails(&errdetails.ErrorInfo{
-		Reason: reason, Domain: errorDomain, Metadata: map[string]string{"request_id": requestID},
-	})
+// newStatus makes a status with its reason; args are the names and values of the arguments of the reason's message.
+func newStatus(code codes.Code, text, reason, requestID string, args ...string) error {
+	values := message.New(reason, args...).Args
+	values["request_id"] = requestID
+	s, err := status.New(code, text).WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: errorDomain, Metadata: values})
 	if err != nil { // only for code OK, which no rule may have
 		return status.Error(codes.Internal, text)
 	}
@@ -86,12 +89,20 @@ func newStatus(code codes.Code, text, reason, requestID string) error {
 
 // reasonOf returns the reason that a status carries, or one made of its code.
 func reasonOf(s *status.Status) string {
-	for _, detail := range s.Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == errorDomain {
-			return info.GetReason()
-		}
+	if info := infoOf(s); info != nil {
+		return info.GetReason()
 	}
 	return codeName(s.Code())
+}
+
+// infoOf returns the reason and arguments that a status of this system carries, or nil.
+func infoOf(s *status.Status) *errdetails.ErrorInfo {
+	for _, detail := range s.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == errorDomain {
+			return info
+		}
+	}
+	return nil
 }
 
 // codeName is the name of a code as the gRPC specification writes it.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,14 +35,12 @@ func benchCommand(ctx context.Context, args []string, out *os.File) (err error) 
 	database := flags.String("database", "", "connectors: the department's database, postgres://… or mysql://…; a table of its own is made there and dropped")
 	rows := flags.Int("rows", 200_000, "connectors: rows of the table")
 	records := flags.Int("records", 400_000, "records to push")
-	if err := flags.Parse(args); err != nil {
-		return usageError(err)
+	rest, err := parseAnywhere(flags, args)
+	if err != nil {
+		return err
 	}
-	only := flags.Arg(0)
-	if err := flags.Parse(flags.Args()[min(1, flags.NArg()):]); err != nil { // flags may follow the name
-		return usageError(err)
-	}
-	if flags.NArg() > 0 {
+	only := strings.Join(rest, " ")
+	if len(rest) > 1 {
 		return fmt.Errorf("%w: name one measurement, or none for all", errUsage)
 	}
 	dir, err := temporaryFolder("onewindow-bench-")

@@ -29,6 +29,7 @@ func newChildHub(ctx context.Context, dir, connectors string) (*childHub, error)
 	cfg := defaultConfig()
 	cfg.Data = filepath.Join(dir, "hub")
 	cfg.Connectors = connectors
+	cfg.Sample = true
 	for _, address := range []*string{&cfg.Listen.REST, &cfg.Listen.GRPC} {
 		free, err := freeAddress(ctx)
 		if err != nil {
@@ -93,7 +94,8 @@ func (h *childHub) awaitReady(ctx context.Context) error {
 			return ctx.Err()
 		case err := <-h.exited:
 			h.exited <- err
-			return fmt.Errorf("the hub ended before it was ready (%w); its log is %s", err, h.log.Name())
+			said, _ := os.ReadFile(h.log.Name()) // what there is of it
+			return fmt.Errorf("the hub ended before it was ready (%w); its log is %s and ends:\n%s", err, h.log.Name(), said[max(0, len(said)-2048):])
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

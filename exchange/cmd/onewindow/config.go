@@ -8,12 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
 
 	"github.com/onewindow/onewindow/connectors"
+	"github.com/onewindow/onewindow/proto/message"
 )
 
 // The roles a process can have.
@@ -54,6 +56,11 @@ type Config struct {
 	Signing Signing `yaml:"signing"`
 	// Partitions of each new topic.
 	Partitions int `yaml:"partitions"`
+	// Language of what callers who ask for none, and operators, read: zh or en. Empty means zh for callers, and for
+	// operators the language of their environment (LC_ALL, LANG).
+	Language message.Language `yaml:"language"`
+	// Sample makes tokens of the sample county's department, clerk and analyst beside the administrator's.
+	Sample bool `yaml:"sample"`
 }
 
 // Listen has the addresses a process listens on.
@@ -83,13 +90,16 @@ func loadConfig(file string) (Config, error) {
 	cfg := defaultConfig()
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return Config{}, fmt.Errorf("configuration: %w: name an existing file with --config", err)
+		return Config{}, wrongUsage(err, "cli.CONFIG_FILE", "file", file)
 	}
 	if err := connectors.BoundYAML(text); err != nil {
-		return Config{}, fmt.Errorf("configuration %s: %w", file, err)
+		return Config{}, wrongUsage(err, "cli.CONFIG_YAML", "file", file)
+	}
+	if err := unknownKeys(file, text); err != nil {
+		return Config{}, err
 	}
 	if err := yaml.UnmarshalWithOptions(text, &cfg, yaml.DisallowUnknownField()); err != nil {
-		return Config{}, fmt.Errorf("configuration %s: %s", file, yaml.FormatError(err, false, true))
+		return Config{}, wrongUsage(errors.New(yaml.FormatError(err, false, true)), "cli.CONFIG_YAML", "file", file)
 	}
 	dir := filepath.Dir(file)
 	files := []*string{
@@ -105,7 +115,7 @@ func loadConfig(file string) (Config, error) {
 		}
 	}
 	if err := cfg.validate(); err != nil {
-		return Config{}, fmt.Errorf("configuration %s:\n%w", file, err)
+		return Config{}, err
 	}
 	return cfg, nil
 }
@@ -113,40 +123,67 @@ func loadConfig(file string) (Config, error) {
 // validate reports every fault at once.
 func (c Config) validate() error {
 	var faults []error
-	fault := func(bad bool, format string, args ...any) {
+	fault := func(bad bool, code string, pairs ...string) {
 		if bad {
-			faults = append(faults, fmt.Errorf("  "+format, args...))
+			faults = append(faults, wrongUsage(nil, code, pairs...))
 		}
 	}
-	fault(c.Data == "", "data: name a folder")
-	fault(len(c.Roles) == 0, "roles: name at least one of api, connectors, sink, engine, signing")
+	fault(c.Data == "", "cli.CONFIG_DATA")
+	fault(len(c.Roles) == 0, "cli.CONFIG_NO_ROLE")
 	for _, role := range c.Roles {
 		known := slices.Contains([]string{roleAPI, roleConnectors, roleSink, roleEngine, roleSigning}, role)
-		fault(!known, "roles: %q is not a role: use api, connectors, sink, engine or signing", role)
+		fault(!known, "cli.CONFIG_ROLE", "role", role)
 	}
-	fault(c.has(roleSigning) && len(c.Roles) > 1, "roles: signing runs in a process of its own, or as part of api without being named")
-	c.Signing.validate(fault)
+	fault(c.has(roleSigning) && len(c.Roles) > 1, "cli.CONFIG_SIGNING_ALONE")
+	c.Signing.validate(func(bad bool, format string, args ...any) {
+		fault(bad, "cli.CONFIG_SIGNING", "fault", fmt.Sprintf(format, args...))
+	})
 	base, err := url.Parse(c.BaseURL)
-	fault(err != nil || base.Host == "" || !strings.HasPrefix(base.Scheme, "http"), "base_url: %q is not an http or https URL", c.BaseURL)
+	fault(err != nil || base.Host == "" || !strings.HasPrefix(base.Scheme, "http"), "cli.CONFIG_BASE_URL", "value", c.BaseURL)
 	for name, address := range map[string]string{"rest": c.Listen.REST, "grpc": c.Listen.GRPC, "engine": c.Listen.Engine} {
-		_, _, err := net.SplitHostPort(address)
-		fault(address != "" && err != nil, "listen.%s: %q is not HOST:PORT", name, address)
+		_, port, err := net.SplitHostPort(address)
+		number, portErr := strconv.Atoi(port)
+		fault(address != "" && (err != nil || portErr != nil || number < 0 || number > 65535), "cli.CONFIG_ADDRESS", "setting", "listen."+name, "value", address)
 	}
 	answers := c.has(roleAPI) || c.has(roleSigning)
-	fault(answers && (c.Listen.REST == "" || c.Listen.GRPC == ""), "listen: the roles api and signing need rest and grpc addresses")
-	fault(c.has(roleEngine) && c.Listen.Engine == "", "listen: the role engine needs an engine address")
-	fault(c.has(roleEngine) && c.ClickHouse != embedded, "clickhouse: the role engine serves the embedded engine; set clickhouse: embedded")
-	fault(c.Topics != embedded && !strings.HasPrefix(c.Topics, "kafka://"), "topics: %q must be embedded or kafka://HOST:PORT", c.Topics)
-	fault(c.ClickHouse != embedded && !strings.HasPrefix(c.ClickHouse, "http://") && !strings.HasPrefix(c.ClickHouse, "https://"),
-		"clickhouse: %q must be embedded or http://HOST:PORT/DATABASE", c.ClickHouse)
-	fault(c.Database != embedded && !strings.HasPrefix(c.Database, "sqlite:") && !strings.HasPrefix(c.Database, "postgres://"),
-		"database: must be embedded, sqlite:FILE or postgres://…")
-	fault(c.Partitions < 1 || c.Partitions > 64, "partitions: must be 1 to 64, not %d", c.Partitions)
+	fault(answers && (c.Listen.REST == "" || c.Listen.GRPC == ""), "cli.CONFIG_LISTEN_API")
+	fault(c.has(roleEngine) && c.Listen.Engine == "", "cli.CONFIG_LISTEN_ENGINE")
+	fault(c.has(roleEngine) && c.ClickHouse != embedded, "cli.CONFIG_ENGINE_EMBEDDED")
+	fault(c.Topics != embedded && !strings.HasPrefix(c.Topics, "kafka://"), "cli.CONFIG_TOPICS", "value", c.Topics)
+	fault(c.ClickHouse != embedded && !strings.HasPrefix(c.ClickHouse, "http://") && !strings.HasPrefix(c.ClickHouse, "https://"), "cli.CONFIG_CLICKHOUSE")
+	fault(c.Database != embedded && !strings.HasPrefix(c.Database, "sqlite:") && !strings.HasPrefix(c.Database, "postgres://"), "cli.CONFIG_DATABASE")
+	fault(c.Partitions < 1 || c.Partitions > 64, "cli.CONFIG_PARTITIONS", "value", strconv.Itoa(c.Partitions))
+	fault(c.Language != "" && c.Language != message.Chinese && c.Language != message.English, "cli.CONFIG_LANGUAGE", "value", string(c.Language))
 	split := !c.has(roleAPI) || !c.has(roleConnectors) || !c.has(roleSink)
 	alone := len(c.Roles) == 1 && (c.has(roleEngine) || c.has(roleSigning)) // neither needs topics or records
-	fault(split && !alone && c.Topics == embedded, "topics: the embedded broker lives in one process: with only some roles here, set kafka://…")
-	fault(split && !alone && c.ClickHouse == embedded && !c.has(roleEngine), "clickhouse: with only some roles here, set the http:// address of a ClickHouse or of a process with the role engine")
+	fault(split && !alone && c.Topics == embedded, "cli.CONFIG_SPLIT_TOPICS")
+	fault(split && !alone && c.ClickHouse == embedded && !c.has(roleEngine), "cli.CONFIG_SPLIT_CLICKHOUSE")
 	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(faults...)
+}
+
+// checkFiles reports every file that the configuration names and that cannot
+// be read.
+func (c Config) checkFiles() error {
+	named := []setting{
+		{"passphrase_file", c.PassphraseFile},
+		{"clickhouse_password_file", c.ClickHousePasswordFile},
+		{"signing.certificate", c.Signing.Certificate},
+		{"signing.roots", c.Signing.Roots},
+	}
+	for _, token := range c.Signing.Tokens {
+		named = append(named, setting{"signing.tokens.pin_file", token.PINFile})
+	}
+	var faults []error
+	for _, s := range named {
+		if s.address == "" {
+			continue
+		}
+		text, err := os.ReadFile(s.address)
+		if err != nil || strings.TrimSpace(string(text)) == "" {
+			faults = append(faults, wrongUsage(err, "cli.CONFIG_NAMED_FILE", "setting", s.name, "file", s.address))
+		}
+	}
 	return errors.Join(faults...)
 }
 

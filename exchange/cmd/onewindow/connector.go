@@ -2,88 +2,106 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/onewindow/onewindow/connectors"
 	connectorsv1 "github.com/onewindow/onewindow/proto/connectors/v1"
+	"github.com/onewindow/onewindow/proto/message"
 )
 
-// connectorCommand checks and runs definitions, and shows and leads the sources of a running hub.
-func connectorCommand(ctx context.Context, args []string, out *os.File) error {
-	flags := newFlags("connector", `check and run connector definitions; show and lead the sources of a running hub
+// connectorActions are what onewindow connector does.
+func connectorActions() []action {
+	hub := []string{"address", "token-file"}
+	list := []string{"address", "token-file", "json"}
+	return []action{
+		{"check", "FILE", "connect to every source of FILE, show five rows of each as they would be published, list every fault", 1, 1, []string{"json"}},
+		{"run", "FILE", "run a hub that reads the sources of FILE", 1, 1, []string{"config"}},
+		{"schema", "", "print the JSON Schema of definitions, for editors", 0, 0, nil},
+		{"status", "", "what the sources are doing; exit code 1 if one has a fault or its last proof is red", 0, 0, list},
+		{"proof", "[SOURCE]", "compare a source, or all, with what the exchange holds; exit code 1 if they differ", 0, 1, append(list, "repair", "allow-emptied")},
+		{"proofs", "[SOURCE]", "the proofs that were made, newest first", 0, 1, list},
+		{"rejected", "[SOURCE]", "the newest rejected rows, with the rule that each breaks", 0, 1, list},
+		{"pause", "SOURCE", "stop reading until resume", 1, 1, hub},
+		{"resume", "SOURCE", "read again", 1, 1, hub},
+		{"stop", "SOURCE", "stop reading for good", 1, 1, hub},
+		{"accept", "SOURCE", "agree to changed columns", 1, 1, hub},
+		{"reread", "SOURCE [FROM [TO]]", "read a range of keys again", 1, 3, hub},
+	}
+}
 
-  connector check FILE             connect to every source of FILE, show five rows of each as they would be published, list every fault
-  connector run FILE               run a hub that reads the sources of FILE (with --config: of that configuration)
-  connector schema                 print the JSON Schema of definitions, for editors
-  connector status                 what the sources are doing; exit code 1 if one of them has a fault or its last proof is red
-  connector proof [SOURCE]         compare a source, or all, with what the exchange holds; exit code 1 if they differ
-  connector proof --repair SOURCE  … and put right what differs; with --allow-emptied also if nearly all rows are gone
-  connector proofs [SOURCE]        the proofs that were made, newest first
-  connector pause|resume|stop SOURCE
-  connector accept SOURCE          agree to changed columns
-  connector reread SOURCE [FROM [TO]]   read a range of keys again`)
-	address := flags.String("address", "127.0.0.1:9090", "gRPC address of the hub")
-	tokenFile := flags.String("token-file", "data/tokens/administrator.token", "file with your token")
-	config := flags.String("config", "", "configuration file for connector run")
-	repair := flags.Bool("repair", false, "connector proof: put right what differs")
-	allowEmptied := flags.Bool("allow-emptied", false, "connector proof --repair: delete also if the source shows hardly any of the records held")
-	action := ""
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		action, args = args[0], args[1:]
+// connectorCommand checks and runs definitions, and shows and manages the sources of a running hub.
+func connectorCommand(ctx context.Context, args []string, out *os.File) error {
+	flags := newFlags("connector", "check and run connector definitions; show and manage the sources of a running hub")
+	hub := addHubFlags(flags)
+	config := flags.String("config", "", "configuration file of the hub")
+	repair := flags.Bool("repair", false, "repair what differs")
+	allowEmptied := flags.Bool("allow-emptied", false, "with --repair: delete also if the source shows hardly any of the records held")
+	asJSON := flags.Bool("json", false, "print JSON")
+	chosen, rest, err := parseAction(flags, connectorActions(), args)
+	if err != nil {
+		return err
 	}
-	if err := flags.Parse(args); err != nil {
-		return usageError(err)
-	}
-	rest := flags.Args()
-	switch {
-	case action == "check" && len(rest) == 1:
-		return checkConnectors(ctx, rest[0], out)
-	case action == "run" && len(rest) == 1:
+	switch chosen.name {
+	case "check":
+		return checkConnectors(ctx, rest[0], printer{out, *asJSON, newSpeaker("")})
+	case "run":
 		return runConnectors(ctx, *config, rest[0], out)
-	case action == "schema" && len(rest) == 0:
+	case "schema":
 		text, err := connectors.JSONSchema()
 		if err == nil {
 			_, err = out.Write(text)
 		}
 		return err
 	}
-	most, known := map[string]int{"status": 0, "proof": 1, "proofs": 1, "pause": 1, "resume": 1, "stop": 1, "accept": 1, "reread": 3}[action]
-	optional := action == "status" || action == "proof" || action == "proofs"
-	if !known || len(rest) > most || len(rest) == 0 && !optional {
-		return fmt.Errorf("%w: connector %s: wrong action or number of arguments; see onewindow connector -h", errUsage, action)
-	}
-	return withConnectors(*address, *tokenFile, func(client connectorsv1.ConnectorsServiceClient) error {
-		return leadConnectors(ctx, client, action, rest, repairing{*repair, *allowEmptied}, out)
+	return hub.call(func(conn grpc.ClientConnInterface) error {
+		c := connectorCall{connectorsv1.NewConnectorsServiceClient(conn), printer{out, *asJSON, newSpeaker("")}}
+		return c.do(ctx, chosen.name, rest, repairing{*repair, *allowEmptied})
 	})
 }
 
-// withConnectors calls fn with a client of the hub's connectors.
-func withConnectors(address, tokenFile string, fn func(connectorsv1.ConnectorsServiceClient) error) (err error) {
-	text, err := os.ReadFile(tokenFile)
-	if err != nil {
-		return fmt.Errorf("%w: token-file: %w", errUsage, err)
-	}
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithPerRPCCredentials(bearer(strings.TrimSpace(string(text)))))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	return fn(connectorsv1.NewConnectorsServiceClient(conn))
+// printer writes what a command found, as text or as JSON.
+type printer struct {
+	out   io.Writer
+	json  bool
+	words speaker
 }
 
-// leadConnectors does one action on the sources of a running hub.
-func leadConnectors(ctx context.Context, client connectorsv1.ConnectorsServiceClient, action string, args []string, repair repairing, out io.Writer) error {
+// message writes a message as JSON, if that was asked for.
+func (p printer) message(m proto.Message) (done bool, err error) {
+	if !p.json {
+		return false, nil
+	}
+	text, err := protojson.MarshalOptions{Multiline: true, Indent: "  ", EmitDefaultValues: true}.Marshal(m)
+	if err == nil {
+		_, err = fmt.Fprintf(p.out, "%s\n", text)
+	}
+	return true, err
+}
+
+// progress says on a terminal what takes a while.
+func (p printer) progress(code string, pairs ...string) {
+	if isTerminal(os.Stderr) {
+		fmt.Fprintln(os.Stderr, p.words.text(code, pairs...))
+	}
+}
+
+// connectorCall is one action on the sources of a running hub.
+type connectorCall struct {
+	client connectorsv1.ConnectorsServiceClient
+	printer
+}
+
+func (c connectorCall) do(ctx context.Context, action string, args []string, repair repairing) error {
 	source := ""
 	if len(args) > 0 {
 		source = args[0]
@@ -91,24 +109,29 @@ func leadConnectors(ctx context.Context, client connectorsv1.ConnectorsServiceCl
 	var err error
 	switch action {
 	case "status":
-		return connectorStatus(ctx, client, out)
+		return c.status(ctx)
 	case "proof":
-		return proveConnectors(ctx, client, source, repair, out)
+		return c.prove(ctx, source, repair)
 	case "proofs":
-		list, err := client.ListProofs(ctx, &connectorsv1.ListProofsRequest{Source: source})
+		list, err := c.client.ListProofs(ctx, &connectorsv1.ListProofsRequest{Source: source})
 		if err != nil {
 			return err
 		}
-		printProofs(out, list.GetProofs()...)
+		if done, err := c.message(list); done {
+			return err
+		}
+		printProofs(c.out, c.words, list.GetProofs()...)
 		return nil
+	case "rejected":
+		return c.rejected(ctx, source)
 	case "pause":
-		_, err = client.PauseSource(ctx, &connectorsv1.PauseSourceRequest{Name: source})
+		_, err = c.client.PauseSource(ctx, &connectorsv1.PauseSourceRequest{Name: source})
 	case "resume":
-		_, err = client.ResumeSource(ctx, &connectorsv1.ResumeSourceRequest{Name: source})
+		_, err = c.client.ResumeSource(ctx, &connectorsv1.ResumeSourceRequest{Name: source})
 	case "stop":
-		_, err = client.StopSource(ctx, &connectorsv1.StopSourceRequest{Name: source})
+		_, err = c.client.StopSource(ctx, &connectorsv1.StopSourceRequest{Name: source})
 	case "accept":
-		_, err = client.AcceptColumns(ctx, &connectorsv1.AcceptColumnsRequest{Name: source})
+		_, err = c.client.AcceptColumns(ctx, &connectorsv1.AcceptColumnsRequest{Name: source})
 	case "reread":
 		req := &connectorsv1.RereadSourceRequest{Name: source}
 		if len(args) > 1 {
@@ -117,50 +140,26 @@ func leadConnectors(ctx context.Context, client connectorsv1.ConnectorsServiceCl
 		if len(args) > 2 {
 			req.To = strings.Split(args[2], "/")
 		}
-		_, err = client.RereadSource(ctx, req)
+		_, err = c.client.RereadSource(ctx, req)
 	}
 	if err == nil {
-		fmt.Fprintf(out, "%s: %s is asked for\n", source, action)
+		fmt.Fprintln(c.out, c.words.text("cli.ASKED_FOR", "source", source, "action", action))
 	}
 	return err
 }
 
-// checkConnectors connects to every source of a file of definitions.
-func checkConnectors(ctx context.Context, file string, out io.Writer) error {
-	defs, err := definitions(file)
+// rejected shows the newest rejected rows, not what is in them.
+func (c connectorCall) rejected(ctx context.Context, source string) error {
+	list, err := c.client.ListRejected(ctx, &connectorsv1.ListRejectedRequest{Source: source})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return err
 	}
-	faults := 0
-	for _, def := range defs {
-		checked := connectors.CheckSource(ctx, def, sourceKinds()[def.Kind], slog.New(slog.DiscardHandler))
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		verdict := "good"
-		if len(checked.Faults) > 0 {
-			verdict = fmt.Sprintf("%d faults", len(checked.Faults))
-		}
-		fmt.Fprintf(out, "%s → %s: %s\n", def.Name, def.Resource, verdict)
-		for _, fault := range checked.Faults {
-			fmt.Fprintf(out, "  ✗ %s: %v\n", connectors.CodeOf(fault), fault)
-		}
-		rejected := 0
-		for _, row := range checked.Rows {
-			if r := row.Rejection; r != nil {
-				rejected++
-				fmt.Fprintf(out, "  ✗ %s: %s %s: %s\n", row.Origin, r.Rule, r.Field, r.Detail)
-				continue
-			}
-			fmt.Fprintf(out, "  ✓ %s: key %s, %s %s\n", row.Origin, row.Key, row.EventTime.Format(time.RFC3339Nano), row.Payload)
-		}
-		if faults += len(checked.Faults); rejected > 0 && rejected == len(checked.Rows) {
-			fmt.Fprintf(out, "  ✗ every one of the rows would be rejected\n")
-			faults++
-		}
+	if done, err := c.message(list); done {
+		return err
 	}
-	if faults > 0 {
-		return fmt.Errorf("%d faults in %d sources; mend them and check again", faults, len(defs))
+	for _, r := range list.GetRows() {
+		fmt.Fprintf(c.out, "%s  %s  %s\n  %s %s: %s\n  %s\n", r.GetTime().AsTime().Local().Format(time.DateTime), r.GetId(), r.GetOrigin(),
+			paint(c.out, colourRed, r.GetRule()), r.GetField(), c.words.explained(message.New(rulePrefix+r.GetRule())), r.GetDetail())
 	}
 	return nil
 }
@@ -174,26 +173,40 @@ func runConnectors(ctx context.Context, config, file string, out *os.File) error
 	cfg.Connectors = file
 	defs, err := definitions(file)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
-	}
-	h, err := openHub(ctx, cfg, newLogger(os.Stderr))
-	if err != nil {
 		return err
 	}
-	err = h.run(ctx, defs, func() { announce(out, h) })
-	return errors.Join(err, h.close())
+	return serveHub(ctx, cfg, defs, out)
 }
 
-// connectorStatus shows what every source is doing.
-func connectorStatus(ctx context.Context, client connectorsv1.ConnectorsServiceClient, out io.Writer) error {
-	list, err := client.ListSources(ctx, &connectorsv1.ListSourcesRequest{})
+// status shows what every source is doing.
+func (c connectorCall) status(ctx context.Context) error {
+	list, err := c.client.ListSources(ctx, &connectorsv1.ListSourcesRequest{})
 	if err != nil {
 		return err
 	}
 	needy := 0
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SOURCE\tKIND\tSTATE\tREAD\tREJECTED\tCAUGHT UP\tPROOF")
 	for _, s := range list.GetSources() {
+		if s.GetFault() != "" || s.GetProof().GetVerdict() == connectorsv1.ProofVerdict_PROOF_VERDICT_DIFFERENT {
+			needy++
+		}
+	}
+	done, err := c.message(list)
+	if err != nil {
+		return err
+	}
+	if !done {
+		c.printSources(list.GetSources())
+	}
+	if needy > 0 {
+		return wrong(nil, "cli.SOURCES_NEED_CARE", "needy", strconv.Itoa(needy), "sources", strconv.Itoa(len(list.GetSources())))
+	}
+	return nil
+}
+
+func (c connectorCall) printSources(sources []*connectorsv1.Source) {
+	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SOURCE\tKIND\tSTATE\tREAD\tREJECTED\tCAUGHT UP\tPROOF")
+	for _, s := range sources {
 		caughtUp, proof := "never", "none"
 		if at := s.GetCaughtUpTime(); at != nil {
 			caughtUp = time.Since(at.AsTime()).Round(time.Second).String() + " ago"
@@ -204,33 +217,30 @@ func connectorStatus(ctx context.Context, client connectorsv1.ConnectorsServiceC
 		state := strings.ToLower(strings.TrimPrefix(s.GetState().String(), "SOURCE_STATE_"))
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", s.GetName(), s.GetKind(), state, s.GetRead(), s.GetRejected(), caughtUp, proof)
 	}
-	_ = table.Flush() // what a person reads: there is nobody left to tell
-	for _, s := range list.GetSources() {
-		if s.GetFault() != "" {
-			fmt.Fprintf(out, "\n%s: %s\n  %s\n", s.GetName(), s.GetFaultCode(), s.GetFault())
+	_ = table.Flush() // what a person reads
+	for _, s := range sources {
+		if s.GetFault() == "" {
+			continue
 		}
+		text, hint := c.words.catalog.Render(c.words.language, message.New(faultPrefix+s.GetFaultCode()))
+		fmt.Fprintf(c.out, "\n%s: %s %s\n  %s\n  %s: %s\n", s.GetName(), s.GetFaultCode(), paint(c.out, colourRed, text), hint,
+			c.words.text("cli.LABEL_DETAIL"), s.GetFault())
 		if n := s.GetFailedAttempts(); n > 1 {
-			fmt.Fprintf(out, "  %s: %d failed attempts since %s\n", s.GetName(), n, s.GetFailingSinceTime().AsTime().Local().Format("2006-01-02 15:04:05"))
-		}
-		if s.GetFault() != "" || s.GetProof().GetVerdict() == connectorsv1.ProofVerdict_PROOF_VERDICT_DIFFERENT {
-			needy++
+			fmt.Fprintf(c.out, "  %s\n", c.words.text("cli.FAILED_ATTEMPTS", "count", strconv.FormatInt(int64(n), 10),
+				"since", s.GetFailingSinceTime().AsTime().Local().Format(time.DateTime)))
 		}
 	}
-	if needy > 0 {
-		return fmt.Errorf("%d of %d sources need somebody", needy, len(list.GetSources()))
-	}
-	return nil
 }
 
-// repairing says what a proof may put right.
+// repairing says what a proof may repair.
 type repairing struct{ repair, allowEmptied bool }
 
-// proveConnectors asks for proofs, waits for them and shows them.
-func proveConnectors(ctx context.Context, client connectorsv1.ConnectorsServiceClient, source string, repair repairing, out io.Writer) error {
+// prove asks for proofs, waits for them and shows them.
+func (c connectorCall) prove(ctx context.Context, source string, repair repairing) error {
 	sources := []string{source}
 	if source == "" {
 		sources = nil
-		list, err := client.ListSources(ctx, &connectorsv1.ListSourcesRequest{})
+		list, err := c.client.ListSources(ctx, &connectorsv1.ListSourcesRequest{})
 		if err != nil {
 			return err
 		}
@@ -238,19 +248,25 @@ func proveConnectors(ctx context.Context, client connectorsv1.ConnectorsServiceC
 			sources = append(sources, s.GetName())
 		}
 	}
-	bad := 0
+	bad, made := 0, &connectorsv1.ListProofsResponse{}
 	for _, source := range sources {
-		proof, err := proveOne(ctx, client, source, repair)
+		c.progress("cli.PROVING", "source", source)
+		proof, err := proveOne(ctx, c.client, source, repair)
 		if err != nil {
 			return err
 		}
-		printProofs(out, proof)
+		if made.Proofs = append(made.Proofs, proof); !c.json {
+			printProofs(c.out, c.words, proof)
+		}
 		if proof.GetVerdict() != connectorsv1.ProofVerdict_PROOF_VERDICT_EQUAL {
 			bad++
 		}
 	}
+	if _, err := c.message(made); err != nil {
+		return err
+	}
 	if bad > 0 {
-		return fmt.Errorf("%d of %d sources are not proved complete", bad, len(sources))
+		return wrong(nil, "cli.NOT_PROVED", "bad", strconv.Itoa(bad), "sources", strconv.Itoa(len(sources)))
 	}
 	return nil
 }
@@ -296,11 +312,12 @@ func verdictWord(p *connectorsv1.Proof) string {
 }
 
 // printProofs shows reports with their first differing keys.
-func printProofs(out io.Writer, proofs ...*connectorsv1.Proof) {
+func printProofs(out io.Writer, words speaker, proofs ...*connectorsv1.Proof) {
 	for _, p := range proofs {
 		fmt.Fprintf(out, "%s  %s: %s\n", p.GetEndTime().AsTime().Local().Format("2006-01-02 15:04:05"), p.GetSource(), verdictWord(p))
 		if p.GetFault() != "" {
-			fmt.Fprintf(out, "  %s: %s\n", p.GetFaultCode(), p.GetFault())
+			fmt.Fprintf(out, "  %s %s\n  %s: %s\n", p.GetFaultCode(), words.explained(message.New(faultPrefix+p.GetFaultCode())),
+				words.text("cli.LABEL_DETAIL"), p.GetFault())
 			continue
 		}
 		fmt.Fprintf(out, "  source    %9d rows  %s\n  exchange  %9d rows  %s\n", p.GetSourceRows(), p.GetSourceHash(), p.GetHeldRows(), p.GetHeldHash())
@@ -311,7 +328,7 @@ func printProofs(out io.Writer, proofs ...*connectorsv1.Proof) {
 			fmt.Fprintf(out, "  %d rows of the source are rejected by the rules of %s\n", p.GetSourceRejected(), p.GetResource())
 		}
 		if p.GetMissing()+p.GetDifferent()+p.GetExtra() > 0 {
-			fmt.Fprintf(out, "  missing %d, different %d, extra %d; put right %d\n", p.GetMissing(), p.GetDifferent(), p.GetExtra(), p.GetRepaired())
+			fmt.Fprintf(out, "  missing %d, different %d, extra %d; repaired %d\n", p.GetMissing(), p.GetDifferent(), p.GetExtra(), p.GetRepaired())
 		}
 		for i, d := range p.GetDifferences() {
 			if i == 20 {

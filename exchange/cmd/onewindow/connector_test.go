@@ -300,7 +300,7 @@ func TestConnectorCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	err = checkConnectors(t.Context(), file, &out)
+	err = checkConnectors(t.Context(), file, printer{&out, false, newSpeaker("en")})
 	if err == nil || strings.Count(out.String(), "✓") != 5 {
 		t.Errorf("%v\n%s", err, out.String())
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,11 +46,12 @@ func demoCommand(ctx context.Context, args []string, out *os.File) (err error) {
 		return err
 	}
 	if *scale < 1 || *scale > 100 {
-		return fmt.Errorf("%w: --scale must be 1 to 100, not %d", errUsage, *scale)
+		return wrongUsage(nil, "cli.DEMO_SCALE", "scale", strconv.Itoa(*scale))
 	}
 	cfg := defaultConfig()
 	cfg.Listen = Listen{REST: *rest, GRPC: *grpcAddress}
 	cfg.BaseURL = "http://" + *rest
+	cfg.Sample = true
 	cfg.Data = *data
 	switch {
 	case *data == "" && *report == "":
@@ -66,9 +68,13 @@ func demoCommand(ctx context.Context, args []string, out *os.File) (err error) {
 		}()
 	}
 	if err := cfg.validate(); err != nil {
-		return fmt.Errorf("%w:\n%w", errUsage, err)
+		return err
 	}
-	if err := os.MkdirAll(cfg.Data, 0o755); err != nil { //nolint:gosec // the county's database runs as another user below it
+	// Before the county is written: it takes a while, and what is wrong with a port would be found only after it.
+	if err := preflight(ctx, cfg.Data, []setting{{"--grpc", *grpcAddress}, {"--rest", *rest}}); err != nil {
+		return err
+	}
+	if err := os.Chmod(cfg.Data, 0o755); err != nil { //nolint:gosec // the county's database runs as another user below it
 		return err
 	}
 	log, err := os.OpenFile(filepath.Join(cfg.Data, "onewindow.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -80,7 +86,8 @@ func demoCommand(ctx context.Context, args []string, out *os.File) (err error) {
 		cfg: cfg, options: county.Options{Scale: *scale, SQLite: *sqlite}, out: out, logger: newLogger(log), reportFile: *report,
 	}
 	if err := d.run(ctx); err != nil {
-		return fmt.Errorf("%w\nthe log is %s", err, log.Name())
+		fmt.Fprintln(out, newSpeaker(cfg.Language).text("cli.LOG_IS", "file", log.Name()))
+		return err
 	}
 	return nil
 }
@@ -113,6 +120,9 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	err = d.runHub(ctx, outside.state)
+	if ctx.Err() == nil && err == nil && d.reportFile == "" {
+		err = errors.New("the hub ended by itself; the log has the reason")
+	}
 	return errors.Join(err, outside.stop())
 }
 
@@ -148,11 +158,7 @@ func (d *demo) runHub(ctx context.Context, systems county.State) error {
 		}
 		return err
 	})
-	err = group.Wait()
-	if errors.Is(err, context.Canceled) {
-		err = nil
-	}
-	return errors.Join(err, h.close())
+	return errors.Join(withoutCancel(group.Wait()), h.close())
 }
 
 // play loads the county through the API and, for a report, goes on with the

@@ -15,6 +15,7 @@ import (
 	"github.com/onewindow/onewindow/exchange"
 	connectorsv1 "github.com/onewindow/onewindow/proto/connectors/v1"
 	exchangev1 "github.com/onewindow/onewindow/proto/exchange/v1"
+	"github.com/onewindow/onewindow/proto/message"
 )
 
 // drillConnectorsCommand kills the hub while clerks change a department's
@@ -226,7 +227,7 @@ func (d *connectorDrill) finish(ctx context.Context) error {
 		}
 		d.say("proof of %s: %s %s, %d rows at the source, %d in the exchange", source, verdictWord(proof), proof.GetFault(), proof.GetSourceRows(), proof.GetHeldRows())
 		if proof.GetVerdict() != connectorsv1.ProofVerdict_PROOF_VERDICT_EQUAL {
-			printProofs(d.out, proof)
+			printProofs(d.out, newSpeaker(message.English), proof)
 			red++
 		}
 	}

@@ -236,7 +236,7 @@ func (h *hub) openLicenses(ctx context.Context) (err error) {
 	if h.tokens, err = access.NewTokens(ctx, h.db); err != nil {
 		return err
 	}
-	if err := h.tokens.EnsureSample(ctx, h.tokenDir(), sampleIdentities()...); err != nil {
+	if err := h.tokens.EnsureSample(ctx, h.tokenDir(), h.cfg.firstIdentities()...); err != nil {
 		return err
 	}
 	if err := h.topics.EnsureTopic(ctx, licenses.EventsTopic, bus.TopicOptions{Partitions: 1, Retention: -1}); err != nil {
@@ -261,14 +261,17 @@ func sourceKinds() map[string]connectors.Constructor {
 	}
 }
 
-// sampleIdentities are the callers that the first start makes tokens for.
-func sampleIdentities() []access.Identity {
-	return []access.Identity{
-		{Name: "administrator", Role: access.Administrator},
-		{Name: "sample department", Role: access.Department, Department: "market"},
-		{Name: "sample clerk", Role: access.Clerk},
-		{Name: "sample analyst", Role: access.Analyst},
+// firstIdentities are the callers that the first start makes tokens for: the
+// administrator, and those of the sample county where it is wanted.
+func (c Config) firstIdentities() []access.Identity {
+	first := []access.Identity{{Name: "administrator", Role: access.Administrator}}
+	if !c.Sample {
+		return first
 	}
+	return append(first,
+		access.Identity{Name: "sample department", Role: access.Department, Department: "market"},
+		access.Identity{Name: "sample clerk", Role: access.Clerk},
+		access.Identity{Name: "sample analyst", Role: access.Analyst})
 }
 
 // tokenDir is where the first start puts the tokens.
@@ -385,7 +388,12 @@ func (h *hub) serve(ctx context.Context, group *errgroup.Group) error {
 
 // newServer builds the API from the domains.
 func (h *hub) newServer() (*server.Server, error) {
+	messages, err := catalog()
+	if err != nil {
+		return nil, err
+	}
 	return server.New(server.Config{
+		Messages: messages, Language: h.cfg.Language,
 		Logger: h.logger, Authenticator: h.tokens, Console: console.Handler(), Version: version(), Handlers: h.timestamps(),
 		Parts: h.parts(), Errors: diskErrors(), Metrics: h.metrics(),
 	}, h.exchange.Service(), h.runner.Service(), withErrors(h.registry.Service(), signingErrors()), h.signingService(), h.store.Service(h.exchange))

@@ -12,44 +12,46 @@ import (
 	"text/tabwriter"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	signingv1 "github.com/onewindow/onewindow/proto/signing/v1"
 	"github.com/onewindow/onewindow/signing/keys"
 )
 
-// keysCommand shows the keys of a running hub and leads them through their lives.
-func keysCommand(ctx context.Context, args []string, out *os.File) (err error) {
-	flags := newFlags("keys", `show and change the keys of a running hub
+// keysActions are what onewindow keys does.
+func keysActions() []action {
+	hub := []string{"address", "token-file", "json"}
+	return []action{
+		{"list", "", "show every key", 0, 0, hub},
+		{"rotate", "LINE", "make and publish the line's next key", 1, 1, hub},
+		{"create", "LINE ALGORITHM [TOKEN]", "make a key, in a file or in a token of the configuration", 2, 3, hub},
+		{"publish", "KEY", "let others fetch the key before it signs", 1, 1, hub},
+		{"activate", "KEY", "sign with the key from now on", 1, 1, hub},
+		{"withdraw", "KEY", "end its use at once, for instance because others may know it", 1, 1, hub},
+		{"audit", "", "verify the whole log of key uses in the data folder, line by line; needs no hub", 0, 0, []string{"data"}},
+		{"request-destruction", "KEY", "one person asks …", 1, 1, hub},
+		{"approve-destruction", "KEY", "… and another approves (each with a token of their own)", 1, 1, hub},
+	}
+}
 
-  keys list
-  keys rotate LINE                 make and publish the line's next key
-  keys create LINE ALGORITHM [TOKEN]
-  keys publish|activate KEY
-  keys withdraw KEY                end its use at once, for instance because others may know it
-  keys request-destruction KEY     one person asks …
-  keys approve-destruction KEY     … and another approves (each with a token of their own)
-  keys audit                       verify the whole log of key uses in the data folder, line by line; needs no hub`)
-	data := flags.String("data", "data", "data folder of the hub, for audit")
-	address := flags.String("address", "127.0.0.1:9090", "gRPC address of the hub")
-	tokenFile := flags.String("token-file", "data/tokens/administrator.token", "file with your token")
-	if err := flags.Parse(args); err != nil {
-		return usageError(err)
+// keysCommand shows the keys of a running hub and takes them through their lives.
+func keysCommand(ctx context.Context, args []string, out *os.File) error {
+	flags := newFlags("keys", "show and change the keys of a running hub")
+	hub := addHubFlags(flags)
+	asJSON := flags.Bool("json", false, "print JSON")
+	data := flags.String("data", "data", "data folder of the hub")
+	if len(args) == 0 {
+		args = []string{"list"}
 	}
-	if flags.NArg() == 1 && flags.Arg(0) == "audit" {
-		return auditUses(*data, out)
-	}
-	text, err := os.ReadFile(*tokenFile)
-	if err != nil {
-		return fmt.Errorf("%w: token-file: %w", errUsage, err)
-	}
-	conn, err := grpc.NewClient(*address, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithPerRPCCredentials(bearer(strings.TrimSpace(string(text)))))
+	chosen, rest, err := parseAction(flags, keysActions(), args)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	return changeKeys(ctx, signingv1.NewSigningServiceClient(conn), flags.Args(), out)
+	if chosen.name == "audit" {
+		return auditUses(*data, out)
+	}
+	return hub.call(func(conn grpc.ClientConnInterface) error {
+		return changeKeys(ctx, signingv1.NewSigningServiceClient(conn), chosen.name, rest, printer{out, *asJSON, newSpeaker("")})
+	})
 }
 
 // auditUses verifies the log of key uses from its first line to its last. What
@@ -81,27 +83,16 @@ func (c counter) Write(b []byte) (int, error) {
 }
 
 // changeKeys does one action and shows what became of it.
-func changeKeys(ctx context.Context, client signingv1.SigningServiceClient, args []string, out io.Writer) error {
+func changeKeys(ctx context.Context, client signingv1.SigningServiceClient, action string, rest []string, p printer) error {
 	type keyed interface{ GetKey() *signingv1.Key }
 	var resp keyed
 	var err error
-	action, rest := "list", []string{}
-	if len(args) > 0 {
-		action, rest = args[0], args[1:]
-	}
-	wrong := fmt.Errorf("%w: keys %s: wrong number of arguments; see onewindow keys -h", errUsage, action)
-	if want := map[string]int{"list": 0, "rotate": 1, "publish": 1, "activate": 1, "withdraw": 1, "request-destruction": 1, "approve-destruction": 1}; action != "create" && want[action] != len(rest) {
-		return wrong
-	}
 	switch action {
 	case "list":
-		return listKeys(ctx, client, out)
+		return listKeys(ctx, client, p)
 	case "rotate":
 		resp, err = rotate(ctx, client, rest[0])
 	case "create":
-		if len(rest) < 2 || len(rest) > 3 {
-			return wrong
-		}
 		req := &signingv1.CreateKeyRequest{Line: rest[0], Algorithm: rest[1]}
 		if len(rest) == 3 {
 			req.Token = rest[2]
@@ -117,13 +108,14 @@ func changeKeys(ctx context.Context, client signingv1.SigningServiceClient, args
 		resp, err = client.RequestKeyDestruction(ctx, &signingv1.RequestKeyDestructionRequest{KeyId: rest[0]})
 	case "approve-destruction":
 		resp, err = client.ApproveKeyDestruction(ctx, &signingv1.ApproveKeyDestructionRequest{KeyId: rest[0]})
-	default:
-		return fmt.Errorf("%w: keys has no action %q; see onewindow keys -h", errUsage, action)
 	}
 	if err != nil {
 		return err
 	}
-	printKeys(out, resp.GetKey())
+	if done, err := p.message(resp.GetKey()); done {
+		return err
+	}
+	printKeys(p.out, resp.GetKey())
 	return nil
 }
 
@@ -144,15 +136,18 @@ func rotate(ctx context.Context, client signingv1.SigningServiceClient, line str
 		}
 		return client.PublishKey(ctx, &signingv1.PublishKeyRequest{KeyId: made.GetKey().GetId()})
 	}
-	return nil, fmt.Errorf("%w: the line %q has no active key; onewindow keys list shows the lines", errUsage, line)
+	return nil, wrongUsage(nil, "cli.KEYS_LINE", "line", line)
 }
 
-func listKeys(ctx context.Context, client signingv1.SigningServiceClient, out io.Writer) error {
+func listKeys(ctx context.Context, client signingv1.SigningServiceClient, p printer) error {
 	list, err := client.ListKeys(ctx, &signingv1.ListKeysRequest{})
 	if err != nil {
 		return err
 	}
-	printKeys(out, list.GetKeys()...)
+	if done, err := p.message(list); done {
+		return err
+	}
+	printKeys(p.out, list.GetKeys()...)
 	return nil
 }
 
@@ -177,5 +172,5 @@ func printKeys(out io.Writer, list ...*signingv1.Key) {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", key.GetLine(), key.GetId(), key.GetAlgorithm(), state,
 			since.AsTime().Local().Format("2006-01-02 15:04:05"), held)
 	}
-	_ = table.Flush() // what a person reads: there is nobody left to tell
+	_ = table.Flush() // what a person reads: nothing is left to be done
 }

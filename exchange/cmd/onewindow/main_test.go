@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,7 +69,7 @@ func newTestDemo(t *testing.T) *demo {
 	needEngine(t)
 	dir := t.TempDir()
 	cfg := defaultConfig()
-	cfg.Data = filepath.Join(dir, "data")
+	cfg.Data, cfg.Sample = filepath.Join(dir, "data"), true
 	for _, address := range []*string{&cfg.Listen.REST, &cfg.Listen.GRPC} {
 		free, err := freeAddress(t.Context())
 		if err != nil {
@@ -211,10 +212,12 @@ func TestWhatCannotServeSaysWhy(t *testing.T) {
 		}
 		return path
 	}
-	busy, err := freeAddress(t.Context())
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = listener.Close() })
+	busy := listener.Addr().String()
 	holder := newTestDemo(t)
 	h, err := openHub(t.Context(), holder.cfg, holder.logger)
 	if err != nil {
@@ -246,7 +249,7 @@ func TestWhatCannotServeSaysWhy(t *testing.T) {
 			"split roles without real servers",
 			[]string{"check", "--config", file("d.yaml", "roles: [sink]\n")},
 			"", exitUsage,
-			[]string{"embedded broker lives in one process"},
+			[]string{"the embedded broker lives in one process"},
 		},
 		{
 			"faulty definitions",
@@ -256,7 +259,7 @@ func TestWhatCannotServeSaysWhy(t *testing.T) {
 		},
 		{
 			"libchdb missing",
-			[]string{"run", "--config", file("f.yaml", "data: "+filepath.Join(dir, "f")+"\n")},
+			[]string{"run", "--config", file("f.yaml", "data: "+filepath.Join(dir, "f")+"\nlisten: {rest: 127.0.0.1:0, grpc: 127.0.0.1:0}\n")},
 			filepath.Join(dir, "no-libchdb.so"), exitFault,
 			[]string{"no-libchdb.so", "npm ci"},
 		},
@@ -270,13 +273,13 @@ func TestWhatCannotServeSaysWhy(t *testing.T) {
 			"port in use",
 			[]string{"run", "--config", file("h.yaml", "data: "+filepath.Join(dir, "h")+"\nlisten: {rest: "+busy+", grpc: "+busy+"}\n")},
 			"", exitFault,
-			[]string{busy, "another program"},
+			[]string{busy, "listen.rest", "listen.grpc", "The port is taken"},
 		},
 		{
 			"state database not there",
-			[]string{"run", "--config", file("i.yaml", "data: "+filepath.Join(dir, "i")+"\ndatabase: postgres://u:secret@127.0.0.1:1/x\n")},
+			[]string{"run", "--config", file("i.yaml", "data: "+filepath.Join(dir, "i")+"\ndatabase: postgres://u:secret@127.0.0.1:1/x\nlisten: {rest: 127.0.0.1:0, grpc: 127.0.0.1:0}\n")},
 			"", exitFault,
-			[]string{"database unavailable"},
+			[]string{"The state database is unavailable"},
 		},
 	}
 	for _, c := range cases {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/onewindow/onewindow/analytics"
@@ -25,22 +26,21 @@ func resetCommand(ctx context.Context, args []string, out *os.File) error {
   reset engine|state|topics|signing   what is left of it is moved aside, nothing is deleted`)
 	file := flags.String("config", "", "configuration file (YAML) of the hub")
 	data := flags.String("data", "data", "data folder of the hub, without a configuration file")
-	if err := flags.Parse(args); err != nil {
-		return usageError(err)
+	stores, err := parseAnywhere(flags, args)
+	if err != nil {
+		return err
 	}
 	cfg := defaultConfig()
 	cfg.Data = *data
 	if *file != "" {
-		var err error
 		if cfg, err = loadConfig(*file); err != nil {
-			return fmt.Errorf("%w: %w", errUsage, err)
+			return err
 		}
 	}
-	stores := cfg.embeddedStores()
-	if flags.NArg() != 1 || !slices.Contains(stores, flags.Arg(0)) {
-		return fmt.Errorf("%w: name one of the stores that are in %s: %v (flags go before it)", errUsage, cfg.Data, stores)
+	if len(stores) != 1 || !slices.Contains(cfg.embeddedStores(), stores[0]) {
+		return wrongUsage(nil, "cli.RESET_STORE", "data", cfg.Data, "stores", strings.Join(cfg.embeddedStores(), ", "))
 	}
-	store := flags.Arg(0)
+	store := stores[0]
 	aside, err := reset(ctx, cfg, store, time.Now())
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/onewindow/onewindow/connectors"
@@ -28,19 +31,29 @@ func runCommand(ctx context.Context, args []string, out *os.File) error {
 	if err != nil {
 		return err
 	}
-	logger := newLogger(os.Stderr)
-	h, err := openHub(ctx, cfg, logger)
-	if err != nil {
+	return serveHub(ctx, cfg, defs, out)
+}
+
+// serveHub opens the hub of a configuration and stays up until ctx ends. The
+// end that was asked for is no error; what really failed is, whatever was
+// stopped because of it.
+func serveHub(ctx context.Context, cfg Config, defs []connectors.Definition, out *os.File) error {
+	if err := preflight(ctx, cfg.Data, cfg.listenSettings()); err != nil {
 		return err
 	}
+	h, err := openHub(ctx, cfg, newLogger(os.Stderr))
+	if err != nil {
+		return withoutCancel(err)
+	}
 	err = h.run(ctx, defs, func() { announce(out, h) })
-	return errors.Join(err, h.close())
+	return errors.Join(withoutCancel(err), h.close())
 }
 
 // checkCommand reads the configuration and the definitions it names.
 func checkCommand(_ context.Context, args []string, out *os.File) error {
 	flags := newFlags("check", "read a configuration and the connector definitions, list every fault, and exit")
 	file := flags.String("config", "", "configuration file (YAML)")
+	asJSON := flags.Bool("json", false, "print JSON")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -48,7 +61,13 @@ func checkCommand(_ context.Context, args []string, out *os.File) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "configuration is good: roles %v, %d sources\n", cfg.Roles, len(defs))
+	if err := cfg.checkFiles(); err != nil {
+		return err
+	}
+	if *asJSON {
+		return json.NewEncoder(out).Encode(map[string]any{"good": true, "roles": cfg.Roles, "sources": len(defs)})
+	}
+	fmt.Fprintln(out, newSpeaker(cfg.Language).text("cli.CONFIG_GOOD", "roles", strings.Join(cfg.Roles, ", "), "sources", strconv.Itoa(len(defs))))
 	return nil
 }
 
@@ -59,12 +78,12 @@ func configured(file string) (Config, []connectors.Definition, error) {
 	if file != "" {
 		var err error
 		if cfg, err = loadConfig(file); err != nil {
-			return Config{}, nil, fmt.Errorf("%w: %w", errUsage, err)
+			return Config{}, nil, err
 		}
 	}
 	defs, err := definitions(cfg.Connectors)
 	if err != nil {
-		return Config{}, nil, fmt.Errorf("%w: %w", errUsage, err)
+		return Config{}, nil, err
 	}
 	return cfg, defs, nil
 }
@@ -76,11 +95,11 @@ func definitions(file string) ([]connectors.Definition, error) {
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("connectors: %w", err)
+		return nil, wrongUsage(err, "cli.DEFINITIONS_FILE", "file", file)
 	}
 	defs, err := connectors.ParseDefinitions(text, filepath.Dir(file))
 	if err != nil {
-		return nil, fmt.Errorf("connectors: %s:\n%w", file, err)
+		return nil, wrongUsage(err, "cli.DEFINITIONS", "file", file)
 	}
 	return defs, nil
 }
@@ -91,17 +110,19 @@ func newLogger(out *os.File) *slog.Logger {
 
 // announce prints where things are once the hub answers.
 func announce(out *os.File, h *hub) {
+	s := newSpeaker(h.cfg.Language)
+	fmt.Fprintln(out)
 	if h.cfg.has(roleAPI) {
-		fmt.Fprintf(out, "\n  page   http://%s/\n  REST   http://%s/v1/   (description: /openapi.json)\n  gRPC   %s\n  tokens %s\n\n",
-			h.cfg.Listen.REST, h.cfg.Listen.REST, h.cfg.Listen.GRPC, h.tokenDir())
+		fmt.Fprintln(out, s.text("cli.ANNOUNCE_API", "rest", h.cfg.Listen.REST, "grpc", h.cfg.Listen.GRPC, "tokens", h.tokenDir()))
 	}
 	if h.cfg.has(roleSigning) {
-		fmt.Fprintf(out, "  signing service: gRPC %s, REST https://%s/v1/signing/, both with client certificates of %s\n",
-			h.cfg.Listen.GRPC, h.cfg.Listen.REST, filepath.Join(h.cfg.Data, "signing", "tls"))
+		fmt.Fprintln(out, s.text("cli.ANNOUNCE_SIGNING", "rest", h.cfg.Listen.REST, "grpc", h.cfg.Listen.GRPC,
+			"certificates", filepath.Join(h.cfg.Data, "signing", "tls")))
 	}
 	if h.cfg.has(roleEngine) {
-		fmt.Fprintf(out, "  engine http://%s/\n", h.cfg.Listen.Engine)
+		fmt.Fprintln(out, s.text("cli.ANNOUNCE_ENGINE", "engine", h.cfg.Listen.Engine))
 	}
+	fmt.Fprintln(out)
 }
 
 // serveHTTP serves a handler until ctx ends, then lets requests in work finish.

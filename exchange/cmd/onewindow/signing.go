@@ -355,7 +355,12 @@ func (h *hub) newSigningServer(ctx context.Context) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	messages, err := catalog()
+	if err != nil {
+		return nil, err
+	}
 	return server.New(server.Config{
+		Messages: messages, Language: h.cfg.Language,
 		Logger: h.logger, Authenticator: noTokens{}, Version: version(), Handlers: h.timestamps(),
 		TLS: &tls.Config{
 			Certificates: []tls.Certificate{own}, ClientCAs: roots, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,

@@ -84,7 +84,7 @@ func startCounty(ctx context.Context, dir string, options county.Options, say fu
 		case <-ctx.Done():
 			return nil, errors.Join(ctx.Err(), s.stop())
 		case <-ended:
-			return nil, errors.Join(errors.New("the county's systems did not start; see the message above"), s.stop())
+			return nil, errors.Join(wrong(nil, "cli.COUNTY_FAILED", "folder", dir), s.stop())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

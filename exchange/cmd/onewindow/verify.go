@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/onewindow/onewindow/proto/message"
 	"github.com/onewindow/onewindow/signing/ofd"
 	"github.com/onewindow/onewindow/signing/pki"
 	"github.com/onewindow/onewindow/signing/sdjwt"
@@ -45,40 +47,36 @@ ROOTS.pem is what a hub gives at /v1/signing/trust.pem: check by another way tha
 		crls = append(crls, crl)
 		return err
 	})
-	if err := flags.Parse(args); err != nil {
-		return usageError(err)
+	rest, err := parseAnywhere(flags, args)
+	if err != nil {
+		return err
 	}
-	if flags.NArg() != 1 || *trustFile == "" {
-		return fmt.Errorf("%w: give -trust and one file", errUsage)
+	if len(rest) != 1 || *trustFile == "" {
+		return wrongUsage(nil, "cli.VERIFY_ARGUMENTS")
 	}
+	words := newSpeaker("")
 	trust, err := readTrust(*trustFile, crls)
 	if err != nil {
 		return err
 	}
-	file, err := readLimited(flags.Arg(0))
+	file, err := readLimited(rest[0])
 	if err != nil {
 		return err
 	}
-	return verifyFile(flags.Arg(0), file, trust, out)
+	return verifyFile(rest[0], file, trust, out, words)
 }
 
 // verifyFile verifies what the file is by its content; its name says nothing.
-func verifyFile(name string, file []byte, trust *pki.Trust, out io.Writer) error {
+func verifyFile(name string, file []byte, trust *pki.Trust, out io.Writer, words speaker) error {
 	kind := ofd.KindOf(file)
-	if kind == ofd.KindZIP {
-		if err := verifyOFD(file, trust, out); err != nil {
-			return fmt.Errorf("%s %w", name, err)
-		}
-		return nil
-	}
 	token := strings.TrimSpace(string(file))
-	if kind == ofd.KindText && isToken(token) {
-		if err := verifyToken(token, trust, out); err != nil {
-			return fmt.Errorf("%s %w", name, err)
-		}
-		return nil
+	switch {
+	case kind == ofd.KindZIP:
+		return verifyOFD(name, file, trust, out, words)
+	case kind == ofd.KindText && isToken(token):
+		return verifyToken(token, trust, out, words)
 	}
-	return fmt.Errorf("%w: %s is %s; verify takes an OFD file, or a text file with a licence token (SD-JWT: HEADER.PAYLOAD.SIGNATURE~…)", errUsage, name, kind)
+	return wrongUsage(nil, "cli.VERIFY_KIND", "file", name, "type", kind.String())
 }
 
 // isToken reports whether a text has the form of an SD-JWT: three parts with dots
@@ -93,14 +91,14 @@ func isToken(text string) bool {
 func readLimited(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
+		return nil, wrongUsage(err, "cli.VERIFY_FILE", "file", name)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxVerified+1))
 	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, err
+		return nil, wrongUsage(err, "cli.VERIFY_FILE", "file", name)
 	}
 	if len(data) > maxVerified {
-		return nil, fmt.Errorf("%w: %s is larger than %d MiB", errUsage, name, maxVerified>>20)
+		return nil, wrongUsage(nil, "cli.VERIFY_TOO_LARGE", "file", name, "mib", strconv.Itoa(maxVerified>>20))
 	}
 	return data, nil
 }
@@ -112,13 +110,13 @@ func readTrust(name string, crls [][]byte) (*pki.Trust, error) {
 		return nil, err
 	}
 	if !bytes.Contains(text, []byte("-----BEGIN CERTIFICATE-----")) {
-		return nil, fmt.Errorf("%w: -trust %s is %s without certificates; give the PEM file of the hub's /v1/signing/trust.pem", errUsage, name, ofd.KindOf(text))
+		return nil, wrongUsage(fmt.Errorf("the file is %s without certificates", ofd.KindOf(text)), "cli.TRUST_FILE", "file", name)
 	}
 	cfg := pki.TrustConfig{CRLs: crls}
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		certificate, err := pki.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", errUsage, name, err)
+			return nil, wrongUsage(err, "cli.TRUST_FILE", "file", name)
 		}
 		if bytes.Equal(certificate.RawSubject, certificate.RawIssuer) {
 			cfg.Roots = append(cfg.Roots, block.Bytes)
@@ -126,14 +124,17 @@ func readTrust(name string, crls [][]byte) (*pki.Trust, error) {
 			cfg.Intermediates = append(cfg.Intermediates, block.Bytes)
 		}
 	}
+	if len(cfg.Roots) == 0 {
+		return nil, wrongUsage(nil, "cli.TRUST_NO_ROOT", "file", name)
+	}
 	trust, err := pki.NewTrust(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", errUsage, name, err)
+		return nil, wrongUsage(err, "cli.TRUST_FILE", "file", name)
 	}
 	return trust, nil
 }
 
-func verifyOFD(file []byte, trust *pki.Trust, out io.Writer) error {
+func verifyOFD(name string, file []byte, trust *pki.Trust, out io.Writer, words speaker) error {
 	report, err := ofd.Verify(file, ofd.Options{Trust: trust, Now: time.Now(), Timestamp: func(token, signature []byte) (time.Time, error) {
 		verified, err := tsa.Verify(token, signature, trust)
 		if err != nil {
@@ -142,51 +143,73 @@ func verifyOFD(file []byte, trust *pki.Trust, out io.Writer) error {
 		return verified.Time, nil
 	}})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUnreadable, err)
+		return wrong(fmt.Errorf("%w: %w", errUnreadable, err), "cli.VERIFY_UNREADABLE", "file", name)
 	}
-	printSteps(out, report.Steps)
+	printSteps(out, report.Steps, words)
 	for _, signature := range report.Signatures {
-		seal := "（无印章）"
+		seal := words.text("cli.VERIFY_NO_SEAL")
 		if signature.Seal != nil {
 			seal = signature.Seal.Name
 		}
-		fmt.Fprintf(out, "签章 %s：%s，签章人 %s，%s\n", signature.ID, seal, signature.Signer, signature.Time.In(time.FixedZone("CST", 8*60*60)).Format("2006-01-02 15:04:05"))
-		printSteps(out, signature.Steps)
+		fmt.Fprintln(out, words.text("cli.VERIFY_SIGNATURE", "id", signature.ID, "seal", seal, "signer", signature.Signer,
+			"time", signature.Time.In(time.FixedZone("CST", 8*60*60)).Format(time.DateTime)))
+		printSteps(out, signature.Steps, words)
 	}
 	if len(report.Signatures) == 0 {
-		return nothingSigned(report, out)
+		return nothingSigned(name, report)
 	}
 	for _, name := range report.Unsigned {
-		fmt.Fprintf(out, "  ✗ 未被签章覆盖：%s\n", name)
+		fmt.Fprintf(out, "  %s %s\n", paint(out, colourRed, "✗"), words.text("cli.VERIFY_UNSIGNED", "part", name))
 	}
 	if report.Verdict != ofd.Valid {
-		return errNotValid
+		return wrong(errNotValid, "cli.VERIFY_NOT_VALID")
 	}
-	printSteps(out, []ses.Step{notChecked()})
-	fmt.Fprintln(out, "有效")
+	printSteps(out, []ses.Step{notChecked(words)}, words)
+	fmt.Fprintln(out, paint(out, colourGreen, words.text("cli.VERIFY_VALID")))
 	return nil
 }
 
 // notChecked is what no verifier can know without the network.
-func notChecked() ses.Step {
-	return ses.Step{Name: "license.status", Status: ses.Skipped, Detail: "未查证照状态（有效、暂停、吊销）：需要联网"}
+func notChecked(words speaker) ses.Step {
+	return ses.Step{Name: "license.status", Status: ses.Skipped, Detail: words.text("cli.VERIFY_NO_STATUS")}
 }
 
 // nothingSigned tells a file without seals from one whose seals cannot be read.
-func nothingSigned(report *ofd.Report, out io.Writer) error {
+func nothingSigned(name string, report *ofd.Report) error {
 	for _, step := range report.Steps {
 		if step.Status == ses.Failed {
-			fmt.Fprintln(out, "无法判断文件是否有签章")
-			return fmt.Errorf("%w: %w", errUnreadable, step.Err)
+			return wrong(fmt.Errorf("%w: %w", errUnreadable, step.Err), "cli.VERIFY_UNREADABLE", "file", name)
 		}
 	}
-	fmt.Fprintln(out, "文件没有签章")
-	return errUnsigned
+	return wrong(errUnsigned, "cli.VERIFY_UNSIGNED_FILE", "file", name)
 }
 
-func printSteps(out io.Writer, steps []ses.Step) {
+// stepPrefix stands before the name of a step in the catalogue.
+const stepPrefix = "step."
+
+// printSteps shows each step: in Chinese with the finding in words, in English
+// by its name, with the error that a step which does not hold rests on.
+func printSteps(out io.Writer, steps []ses.Step, words speaker) {
 	for _, step := range steps {
-		fmt.Fprintf(out, "  %s %-32s %s\n", mark(step.Status), step.Name, step.Detail)
+		detail := step.Detail
+		if words.language != message.Chinese {
+			if detail = ""; step.Err != nil {
+				detail = step.Err.Error()
+			}
+		}
+		fmt.Fprintf(out, "  %s %-32s %s\n", paint(out, colourOf(step.Status), mark(step.Status)), step.Name,
+			strings.TrimSuffix(words.text(stepPrefix+step.Name)+": "+detail, ": "))
+	}
+}
+
+func colourOf(status ses.Status) string {
+	switch status {
+	case ses.Passed:
+		return colourGreen
+	case ses.Failed:
+		return colourRed
+	default:
+		return colourYellow
 	}
 }
 
@@ -205,19 +228,18 @@ func mark(status ses.Status) string {
 
 // verifyToken verifies an SD-JWT VC by the certificates that it carries. The
 // status list is not asked: it needs the network.
-func verifyToken(token string, trust *pki.Trust, out io.Writer) error {
+func verifyToken(token string, trust *pki.Trust, out io.Writer, words speaker) error {
 	establisher := &rootTrust{trust: trust}
 	verified, err := sdjwt.VerifyChain(token, establisher, time.Now(), sdjwt.Policy{})
 	if err != nil {
-		fmt.Fprintf(out, "✗ %v\n", err)
-		return errNotValid
+		return wrong(errors.Join(errNotValid, err), "cli.VERIFY_NOT_VALID")
 	}
 	fmt.Fprintf(out, "%s\n", verified.Claims)
 	if !establisher.listed {
-		printSteps(out, []ses.Step{{Name: "certificate.revocation", Status: ses.Skipped, Detail: "没有当前有效的吊销列表（-crl），未查签发证书是否被吊销"}})
+		printSteps(out, []ses.Step{{Name: "certificate.revocation", Status: ses.Skipped, Detail: words.text("cli.VERIFY_NO_LIST")}}, words)
 	}
-	printSteps(out, []ses.Step{notChecked()})
-	fmt.Fprintln(out, "有效（未查状态列表：需要联网）")
+	printSteps(out, []ses.Step{notChecked(words)}, words)
+	fmt.Fprintln(out, words.text("cli.VERIFY_TOKEN_VALID"))
 	return nil
 }
 

@@ -49,7 +49,7 @@ type painter struct {
 	fallback *typeface.Face
 	canvas   canvas
 	notes    []ofd.Note
-	at       ofd.ID // the object being painted
+	at       ofd.ID       // the object being painted
 	stopped  func() error // may be nil
 
 	// By the path of their part.
