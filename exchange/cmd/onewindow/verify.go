@@ -30,6 +30,12 @@ var (
 	errUnreadable = errors.New("cannot be read")
 )
 
+// The steps that an offline verification leaves out.
+const (
+	stepLicenseStatus         = "license.status"
+	stepCertificateRevocation = "certificate.revocation"
+)
+
 // maxVerified bounds the file that is read.
 const maxVerified = 64 << 20
 
@@ -110,7 +116,7 @@ func readTrust(name string, crls [][]byte) (*pki.Trust, error) {
 		return nil, err
 	}
 	if !bytes.Contains(text, []byte("-----BEGIN CERTIFICATE-----")) {
-		return nil, wrongUsage(fmt.Errorf("the file is %s without certificates", ofd.KindOf(text)), "cli.TRUST_FILE", "file", name)
+		return nil, wrongUsage(fmt.Errorf("the file is %s without certificates", ofd.KindOf(text)), "cli.TRUST_NO_ROOT", "file", name)
 	}
 	cfg := pki.TrustConfig{CRLs: crls}
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
@@ -164,15 +170,13 @@ func verifyOFD(name string, file []byte, trust *pki.Trust, out io.Writer, words 
 	if report.Verdict != ofd.Valid {
 		return wrong(errNotValid, "cli.VERIFY_NOT_VALID")
 	}
-	printSteps(out, []ses.Step{notChecked(words)}, words)
+	printSteps(out, []ses.Step{notChecked()}, words)
 	fmt.Fprintln(out, paint(out, colourGreen, words.text("cli.VERIFY_VALID")))
 	return nil
 }
 
 // notChecked is what no verifier can know without the network.
-func notChecked(words speaker) ses.Step {
-	return ses.Step{Name: "license.status", Status: ses.Skipped, Detail: words.text("cli.VERIFY_NO_STATUS")}
-}
+func notChecked() ses.Step { return ses.Step{Name: stepLicenseStatus, Status: ses.Skipped} }
 
 // nothingSigned tells a file without seals from one whose seals cannot be read.
 func nothingSigned(name string, report *ofd.Report) error {
@@ -236,9 +240,9 @@ func verifyToken(token string, trust *pki.Trust, out io.Writer, words speaker) e
 	}
 	fmt.Fprintf(out, "%s\n", verified.Claims)
 	if !establisher.listed {
-		printSteps(out, []ses.Step{{Name: "certificate.revocation", Status: ses.Skipped, Detail: words.text("cli.VERIFY_NO_LIST")}}, words)
+		printSteps(out, []ses.Step{{Name: stepCertificateRevocation, Status: ses.Skipped}}, words)
 	}
-	printSteps(out, []ses.Step{notChecked(words)}, words)
+	printSteps(out, []ses.Step{notChecked()}, words)
 	fmt.Fprintln(out, words.text("cli.VERIFY_TOKEN_VALID"))
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 // licence is named with what is expected, a file without seals and one that cannot
 // be read are different answers, and what was not checked is said.
 func TestVerifyNamesWhatAFileIs(t *testing.T) {
+	t.Setenv("LC_ALL", "en_US.UTF-8")
 	ctx, api := serveSigning(t)
 	made, err := api.MakeSeal(ctx, &signingv1.MakeSealRequest{RequestId: "1", Department: sealingDepartment, Name: "示例县市场监督管理局"})
 	if err != nil {
@@ -67,7 +68,7 @@ func TestVerifyNamesWhatAFileIs(t *testing.T) {
 	}
 	roots := write("trust.pem", trust.GetData())
 	crl := write("sm2.crl", list.GetData())
-	const expected = "verify takes an OFD file"
+	const expected = "neither an OFD file nor a licence token"
 	for name, c := range map[string]struct {
 		file []byte
 		args []string
@@ -80,13 +81,13 @@ func TestVerifyNamesWhatAFileIs(t *testing.T) {
 		"empty":           {nil, nil, exitUsage, []string{"an empty file", expected}},
 		"zip":             {zipOf(t, map[string]string{"a": "b"}), nil, exitFault, []string{"cannot be read", "a zip archive without OFD.xml"}},
 		"zip, cut short":  {page.GetFile()[:500], nil, exitFault, []string{"cannot be read", "zip directory"}},
-		"OFD, no seal":    {plain(""), nil, exitFault, []string{"文件没有签章", "has no seal and no signature"}},
-		"OFD, seals lost": {plain("<Signatures>S.xml</Signatures>"), nil, exitFault, []string{"无法判断文件是否有签章", "签章清单缺失", "cannot be read"}},
-		"OFD, changed":    {changed, nil, exitFault, []string{"does not hold"}},
-		"OFD":             {page.GetFile(), nil, exitOK, []string{"- signature.signer_revocation", "未查签章人证书是否被吊销", "- license.status", "\n有效\n"}},
-		"OFD and a list":  {page.GetFile(), []string{"-crl", crl}, exitOK, []string{"✓ signature.signer_revocation", "- license.status", "\n有效\n"}},
-		"token":           {[]byte(tokens.GetTokens()[0] + "~\n"), nil, exitOK, []string{"- certificate.revocation", "- license.status", "有效"}},
-		"token, changed":  {[]byte(strings.Replace(tokens.GetTokens()[0], ".", ".e", 1) + "~"), nil, exitFault, []string{"does not hold"}},
+		"OFD, no seal":    {plain(""), nil, exitFault, []string{"has no seal and no signature"}},
+		"OFD, seals lost": {plain("<Signatures>S.xml</Signatures>"), nil, exitFault, []string{"whether it has a seal is unknown", "part not found"}},
+		"OFD, changed":    {changed, nil, exitFault, []string{"It does not hold"}},
+		"OFD":             {page.GetFile(), nil, exitOK, []string{"- signature.signer_revocation", "- license.status", "not checked", "\nvalid\n"}},
+		"OFD and a list":  {page.GetFile(), []string{"-crl", crl}, exitOK, []string{"✓ signature.signer_revocation", "- license.status", "\nvalid\n"}},
+		"token":           {[]byte(tokens.GetTokens()[0] + "~\n"), nil, exitOK, []string{"- certificate.revocation", "- license.status", "valid"}},
+		"token, changed":  {[]byte(strings.Replace(tokens.GetTokens()[0], ".", ".e", 1) + "~"), nil, exitFault, []string{"It does not hold"}},
 	} {
 		said := write("out", nil)
 		out, err := os.Create(said)
