@@ -55,7 +55,7 @@ func (m *mistake) Error() string {
 func (m *mistake) Unwrap() error { return m.cause }
 
 // Is reports whether target is [errUsage] and m a mistake of usage.
-func (m *mistake) Is(target error) bool { return target == errUsage && m.usage } //nolint:errorlint // the target itself
+func (m *mistake) Is(target error) bool { return target == errUsage && m.usage }
 
 // detail is the cause as it came.
 func (m *mistake) detail() string {

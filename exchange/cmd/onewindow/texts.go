@@ -112,7 +112,7 @@ func separate(err error) []error {
 	if err == nil {
 		return nil
 	}
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the outermost error alone
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok || !isJoin(err, joined.Unwrap()) {
 		return []error{err}
 	}
