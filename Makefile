@@ -32,6 +32,7 @@ build: $(ENGINE) $(FONT) ## Build bin/onewindow.
 
 $(ENGINE) $(FONT): %/node_modules/.package-lock.json: %/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or newer, or set ONEWINDOW_LIBCHDB to a libchdb.so and run: go build -o bin/onewindow ./exchange/cmd/onewindow" >&2; exit 1; }
+	@echo "fetching the packages of $* with npm (once; the engine has 540 MB)" >&2
 	@cd $* && npm ci --silent
 	@touch $@
 
@@ -84,7 +85,7 @@ bench: build ## Print the figures of the README.
 
 .PHONY: clean
 clean: ## Remove what was built, not ./data.
-	@rm -rf bin .tools/bin .tools/kafka/target .tools/interop/target .tools/interop/node_modules analytics/engine/node_modules signing/typeface/node_modules
+	@rm -rf bin .tools/bin .tools/kafka/target .tools/interop/target .tools/interop/node_modules .tools/interop/venv analytics/engine/node_modules signing/typeface/node_modules
 
 # The tools are pinned in .tools/go.mod; each is built once, when a target needs it.
 $(TOOLS)/%: .tools/go.mod
