@@ -177,7 +177,7 @@ func TestSchemasSayWhatIsThere(t *testing.T) {
 		"exchange.v1.RecordInput":                    {"key", "eventTime"},
 		"exchange.v1.PushRecordsRequest":             {"records"},
 		"exchange.v1.LookupRecordsResponse":          {"records"},
-		"licenses.v1.VerifyLicenseResponse":          {"detail", "holderName", "issuer", "number", "signatures", "statusAsOf", "type", "verdict"},
+		"licenses.v1.VerifyLicenseResponse":          {"detail", "holderName", "issuer", "number", "reason", "signatures", "statusAsOf", "type", "verdict"},
 		"analytics.v1.IndexRow":                      {"accepted", "completed", "decided", "decidedOnTime", "group", "materialsRequired", "materialsSubmitted"},
 		"Problem":                                    {"type", "title", "status", "detail", "instance", "reason", "requestId"},
 		"connectors.v1.MendRejectedRequest":          nil,
