@@ -224,7 +224,7 @@ func TestHubOnAFullDisk(t *testing.T) {
 	}
 	h.start()
 	for _, put := range [][2]string{
-		{"/v1/departments/market", `{"title":"市场监督管理局","uscc":"11330000MB12345679","region":"330000"}`},
+		{"/v1/departments/market", `{"title":"市场监督管理局","uscc":"11430000006122244L","region":"330000"}`},
 		{"/v1/resources/market.small", `{"title":"小表","kind":"RECORD_KIND_REGISTER","shareType":"SHARE_TYPE_UNCONDITIONAL","schema":{"type":"object"}}`},
 	} {
 		if code, answer := h.ask(http.MethodPut, put[0], put[1]); code != http.StatusOK {

@@ -95,7 +95,13 @@ func TestReadmeAsItStands(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	args := []string{"demo", "--data", "./data", "--scale", fmt.Sprint(testScale), "--sqlite"}
+	// The README has the ports of `make run`, which somebody else may use here.
+	rest, restErr := freeAddress(t.Context())
+	grpc, grpcErr := freeAddress(t.Context())
+	if err := errors.Join(restErr, grpcErr); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"demo", "--data", "./data", "--scale", fmt.Sprint(testScale), "--sqlite", "--rest", rest, "--grpc", grpc}
 	// In the README the program is bin/onewindow.
 	executable, err := filepath.Abs(os.Args[0])
 	if err == nil {
@@ -111,7 +117,8 @@ func TestReadmeAsItStands(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		runReadme(t, dir, string(text))
+		moved := strings.ReplaceAll(string(text), "127.0.0.1:8080", rest)
+		runReadme(t, dir, regexp.MustCompile(`(?m)^bin/onewindow connector .*$`).ReplaceAllString(moved, "$0 --address "+grpc))
 	}
 	demo.stop(t)
 
@@ -141,6 +148,7 @@ func runReadme(t *testing.T, dir, text string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", "set -eu\n"+script.String())
 	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "LC_ALL=en_US.UTF-8")
 	output, err := cmd.Output()
 	if err != nil {
 		t.Errorf("a command failed: %v", err)
