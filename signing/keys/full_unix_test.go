@@ -39,7 +39,7 @@ func TestJournalGoesOnAfterAFullDisk(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if records, err := VerifyJournal(bytes.NewReader(readJournal(t, dir))); err != nil || records != 4 {
+	if records, err := verifyJournal(bytes.NewReader(readJournal(t, dir))); err != nil || records != 4 {
 		t.Errorf("%d records, %v", records, err)
 	}
 }

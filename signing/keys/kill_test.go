@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 // childConfig is the ring of the child, which the parent opens after it.
 func childConfig(dir string) (Config, *Journal, error) {
-	journal, err := OpenJournal(filepath.Join(dir, "journal"), time.Now)
+	journal, err := openJournal(filepath.Join(dir, "journal"), []byte("correct horse"), time.Now, quickKDF())
 	return Config{
 		Dir: filepath.Join(dir, "keys"), Passphrase: []byte("correct horse"), Uses: journal, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 	}, journal, err
