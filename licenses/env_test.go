@@ -70,7 +70,7 @@ func (k ringKeys) rotate(t *testing.T) {
 
 func openKeys(t testing.TB, dir string, now func() time.Time) ringKeys {
 	t.Helper()
-	journal, err := keys.OpenJournal(filepath.Join(dir, "uses"), now)
+	journal, err := keys.OpenJournal(filepath.Join(dir, "uses"), []byte("a passphrase"), now)
 	if err != nil {
 		t.Fatal(err)
 	}

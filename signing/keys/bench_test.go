@@ -2,9 +2,12 @@ package keys
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/rand"
 	"fmt"
+	"os"
+	"strconv"
 	"testing"
 
 	"github.com/onewindow/onewindow/signing"
@@ -109,8 +112,8 @@ func BenchmarkIntend(b *testing.B) {
 	})
 }
 
-// BenchmarkVerifyJournal is what opening a journal costs by its size.
-func BenchmarkVerifyJournal(b *testing.B) {
+// BenchmarkVerifySegment is what reading a segment costs by its size.
+func BenchmarkVerifySegment(b *testing.B) {
 	dir := b.TempDir()
 	j := openTestJournal(b, dir)
 	j.mu.Lock()
@@ -127,8 +130,49 @@ func BenchmarkVerifyJournal(b *testing.B) {
 	data := readJournal(b, dir)
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		if records, err := VerifyJournal(bytes.NewReader(data)); err != nil || records != 10000 {
+		if records, err := verifyJournal(bytes.NewReader(data)); err != nil || records != 10000 {
 			b.Fatal(records, err)
 		}
 	}
+}
+
+// BenchmarkOpenTenMillion is what opening a log of many uses costs; a use has
+// two lines. ONEWINDOW_BENCH_USES=10000000 makes the full size, in minutes.
+func BenchmarkOpenTenMillion(b *testing.B) {
+	uses, err := strconv.Atoi(cmp.Or(os.Getenv("ONEWINDOW_BENCH_USES"), "60000"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := b.TempDir()
+	j, err := OpenJournal(dir, []byte("correct horse"), newClock().now)
+	if err != nil {
+		b.Fatal(err)
+	}
+	entries := []Entry{testEntry(sha256Of(nil))}
+	j.mu.Lock()
+	for range uses { // without a wait for the disk
+		err := j.makeRoom()
+		if err == nil {
+			_, err = j.append(record{Intent: entries})
+		}
+		if err == nil {
+			_, err = j.append(record{Concludes: j.records, Outcome: outcomeDone})
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	j.mu.Unlock()
+	for b.Loop() {
+		if err := j.Close(); err != nil {
+			b.Fatal(err)
+		}
+		if j, err = OpenJournal(dir, []byte("correct horse"), newClock().now); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(len(j.archive.heads)), "closed-segments")
 }

@@ -23,6 +23,20 @@
 //     keys that have signed since.
 //   - One process has the folder.
 //
+// The use log (Journal) is a chain of lines in segments. Closed segments are
+// uses-<first line>.jsonl; heads.jsonl has a head for each, signed with a key of
+// the log that log.key holds, sealed with the passphrase; uses.jsonl is the
+// segment being written; tail.json is the signed last line of the last clean
+// shutdown. Opening notices: a changed line of the current segment; a segment
+// that is missing or has another size; heads or a note that are missing a part
+// or were not signed here; a log that is shorter than at its last clean
+// shutdown. AuditJournal notices besides a changed line of any closed segment.
+// Not noticed without the figures of an earlier audit: lines cut off that were
+// written after both the last head and the last clean shutdown; the whole folder
+// put back to an older state; all files replaced by a log that begins again,
+// with no key or another key of the log. In the current segment, somebody who
+// rewrites all lines after the last clean shutdown is not noticed either.
+//
 // Durability: a private key is stored before the manifest names it, and the
 // manifest says that it is destroyed before it is removed; each change is one
 // replacement of the manifest. So a crash leaves the step undone or done, at

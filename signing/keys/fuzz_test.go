@@ -150,7 +150,7 @@ func FuzzJournal(f *testing.F) {
 		if bytes.HasPrefix(data, []byte("{")) && len(data)%2 == 0 {
 			data = rechain(data)
 		}
-		records, err := VerifyJournal(bytes.NewReader(data))
+		records, err := verifyJournal(bytes.NewReader(data))
 		if err != nil && !errors.Is(err, ErrJournal) {
 			t.Fatal(err)
 		}
@@ -169,7 +169,7 @@ func FuzzJournal(f *testing.F) {
 		if err := j.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := VerifyJournal(bytes.NewReader(readJournal(t, dir))); err != nil {
+		if _, err := verifyJournal(bytes.NewReader(readJournal(t, dir))); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -1,16 +1,11 @@
 package keys
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +16,7 @@ import (
 	"github.com/onewindow/onewindow/signing/durable"
 )
 
-// JournalFile is the name of the journal in its folder.
+// JournalFile is the name of the journal's current segment in its folder.
 const JournalFile = "uses.jsonl"
 
 const (
@@ -40,24 +35,30 @@ const (
 	outcomeUnknown = "unknown"
 )
 
-// Journal is a use log without a database: an append-only file, one JSON
-// object a line. Each line carries the SHA-256 of the line before it, so that
-// a line changed, removed or inserted later is noticed unless all lines after
-// it are written anew; a checkpoint of the last line kept elsewhere closes
-// that gap too. It is safe for concurrent use: callers that wait for the disk
-// at the same time share one write to it.
+// Journal is a use log without a database: append-only files, one JSON object a
+// line. Each line carries the SHA-256 of the line before it. A segment that has
+// reached its bound is closed with a signed head (see head), and a clean
+// shutdown signs the last line, so that opening reads one segment only.
+// The package comment says what is not noticed. It is safe for concurrent use:
+// callers that wait for the disk at the same time share one write to it.
 type Journal struct {
-	file, lock  *os.File
+	dir         string
+	lock        *os.File
 	now         func() time.Time
 	interrupted []Entry
+	maxLines    int
+	maxBytes    int64
 
 	mu      sync.Mutex
 	synced  sync.Cond // on mu, after each attempt to reach the disk.
 	syncing bool
-	size    int64  // bytes written.
-	records int    // lines written.
+	file    *os.File // the current segment.
+	archive archive
+	size    int64  // bytes of the current segment.
+	records int    // lines written, in all segments.
 	durable int    // lines on disk.
-	prev    string // digest of the last line.
+	prev    string // what the next line carries: the digest of the last line or head.
+	last    string // digest of the last line.
 	open    map[int]struct{}
 	failure error // once set, nothing is written any more.
 	closed  bool
@@ -74,12 +75,18 @@ type record struct {
 	Error     string    `json:"error,omitempty"`
 }
 
-// OpenJournal opens the journal in dir, or begins one. It reads the whole file:
-// a last line without its end, which is what a crash leaves, is cut off (its
-// intent was never confirmed, so no key was used for it); any other fault is
-// ErrJournal with the number of the line, and nothing is changed. Intents
-// without an outcome get the outcome "unknown"; Interrupted lists them.
-func OpenJournal(dir string, now func() time.Time) (*Journal, error) {
+// OpenJournal opens the journal in dir, or begins one. It verifies the heads of
+// the closed segments and reads the current segment whole. A last line without
+// its end, which is what a crash leaves, is cut off: its intent was never
+// confirmed, so no key was used for it. A segment that a crash left half closed
+// is closed. ErrPassphrase reports a wrong passphrase; any other fault is
+// ErrJournal with the file, and nothing is changed. Intents without an outcome
+// get the outcome "unknown"; Interrupted lists them.
+func OpenJournal(dir string, passphrase []byte, now func() time.Time) (*Journal, error) {
+	return openJournal(dir, passphrase, now, standardKDF())
+}
+
+func openJournal(dir string, passphrase []byte, now func() time.Time, params kdf) (*Journal, error) {
 	if err := durable.MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("create folder of the use log: %w", err)
 	}
@@ -87,47 +94,74 @@ func OpenJournal(dir string, now func() time.Time) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use log: %w", err)
 	}
-	path := filepath.Join(dir, JournalFile)
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600) //nolint:gosec // the operator names the folder
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open use log: %w", err), lock.Close())
-	}
-	j := &Journal{file: file, lock: lock, now: now, open: map[int]struct{}{}}
+	j := &Journal{dir: dir, lock: lock, now: now, open: map[int]struct{}{}, maxLines: maxSegmentLines, maxBytes: maxSegmentBytes}
 	j.synced.L = &j.mu
-	if err := j.resume(dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("use log %s: %w", path, err), file.Close(), lock.Close())
+	err = j.resume(passphrase, params)
+	if err == nil {
+		return j, nil
 	}
-	return j, nil
+	if j.file != nil {
+		err = errors.Join(err, j.file.Close())
+	}
+	return nil, errors.Join(fmt.Errorf("use log %s: %w", dir, err), lock.Close())
 }
 
-func (j *Journal) resume(dir string) error {
-	chain := newChain(true)
-	err := chain.read(j.file)
-	if err != nil && !errors.Is(err, errTorn) {
+func (j *Journal) resume(passphrase []byte, params kdf) error {
+	key, err := openLogKey(j.dir, passphrase)
+	if err != nil {
 		return err
 	}
+	archive, unclosed, err := readArchive(j.dir, key)
 	if err != nil {
-		if err := j.file.Truncate(chain.size); err != nil {
+		return err
+	}
+	if unclosed {
+		if err := archive.finishClosing(); err != nil {
+			return err
+		}
+	}
+	current, torn, err := archive.readCurrent()
+	if err != nil {
+		return err
+	}
+	if key == nil {
+		if archive.key, err = makeLogKey(j.dir, passphrase, params); err != nil {
+			return err
+		}
+	}
+	j.archive = archive
+	if j.file, err = os.OpenFile(filepath.Join(j.dir, JournalFile), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
+		return err
+	}
+	if torn {
+		if err := j.file.Truncate(current.size); err != nil {
 			return fmt.Errorf("cut the torn last line: %w", err)
 		}
 	}
-	j.size, j.records, j.prev = chain.size, chain.records, chain.prev
-	ids := make([]int, 0, len(chain.open))
-	for id := range chain.open {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		j.interrupted = append(j.interrupted, chain.open[id]...)
-		if _, err := j.append(record{Concludes: id, Outcome: outcomeUnknown}); err != nil {
-			return err
-		}
+	j.size, j.records, j.prev, j.last = current.size, current.records, current.prev, current.last
+	if err := j.concludeUnknown(current.open); err != nil {
+		return err
 	}
 	if err := j.file.Sync(); err != nil {
 		return err
 	}
 	j.durable = j.records
-	return durable.SyncDir(dir)
+	return durable.SyncDir(j.dir)
+}
+
+// concludeUnknown gives the intents that a crash left their outcome.
+func (j *Journal) concludeUnknown(open map[int][]Entry) error {
+	ids := slices.Sorted(maps.Keys(open))
+	if err := j.archive.recall(open); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		j.interrupted = append(j.interrupted, open[id]...)
+		if _, err := j.append(record{Concludes: id, Outcome: outcomeUnknown}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Interrupted returns the uses whose outcome was not known when the journal
@@ -147,6 +181,9 @@ func (j *Journal) Intend(ctx context.Context, entries []Entry) (uint64, error) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if err := j.makeRoom(); err != nil {
+		return 0, err
+	}
 	number, err := j.append(record{Intent: entries})
 	if err != nil {
 		return 0, err
@@ -176,8 +213,8 @@ func (j *Journal) Conclude(_ context.Context, id uint64, outcome error) error {
 	return nil
 }
 
-// Close writes everything to disk and closes the file. Calls under way or
-// later return ErrClosed.
+// Close writes everything to disk with a signed note of the last line, and
+// closes the file. Calls under way or later return ErrClosed.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -189,7 +226,9 @@ func (j *Journal) Close() error {
 	}
 	err := j.failure
 	if err == nil {
-		err = j.file.Sync()
+		if err = j.file.Sync(); err == nil {
+			err = j.archive.writeTail(tail{Number: j.records, Digest: j.last})
+		}
 	}
 	j.closed, j.failure = true, cmp.Or(j.failure, os.ErrClosed)
 	return errors.Join(err, j.file.Close(), j.lock.Close())
@@ -218,7 +257,8 @@ func (j *Journal) append(rec record) (int, error) {
 	}
 	j.size += int64(len(line)) + 1
 	j.records++
-	j.prev = digestLine(line)
+	j.last = digestLine(line)
+	j.prev = j.last
 	return rec.Number, nil
 }
 
@@ -252,111 +292,52 @@ func (j *Journal) wait(number int) error {
 	return nil
 }
 
-// VerifyJournal reads a journal from its first line and returns how many
-// records it has. A fault is ErrJournal with the number of the line; a last
-// line without its end is one too, since a log that was closed has none.
-func VerifyJournal(r io.Reader) (records int, err error) {
-	chain := newChain(false)
-	err = chain.read(r)
-	return chain.records, err
-}
-
-// errTorn reports a last line without its end. The chain before it is whole.
-var errTorn = fmt.Errorf("%w: the last line has no end", ErrJournal)
-
-// chain is what is known of a journal after some of its lines.
-type chain struct {
-	size    int64
-	records int
-	prev    string
-	open    map[int][]Entry
-	entries bool // keep those of open intents, which a foreign file could fill memory with.
-}
-
-func newChain(entries bool) chain {
-	return chain{prev: digestLine(nil), open: map[int][]Entry{}, entries: entries}
-}
-
-func (c *chain) read(r io.Reader) error {
-	reader := bufio.NewReaderSize(r, 64<<10)
-	var line []byte
-	for {
-		part, err := reader.ReadSlice('\n')
-		line = append(line, part...)
-		switch {
-		case len(line) > maxRecord+1:
-			return fmt.Errorf("%w: line %d is longer than %d bytes", ErrJournal, c.records+1, maxRecord)
-		case errors.Is(err, bufio.ErrBufferFull):
+// makeRoom closes the current segment if it has reached its bound. The caller
+// holds j.mu. Only intents do it, so that an outcome is never refused for it.
+func (j *Journal) makeRoom() error {
+	for j.failure == nil && (j.records-j.archive.lastClosed() >= j.maxLines || j.size >= j.maxBytes) {
+		if j.syncing {
+			j.synced.Wait()
 			continue
-		case errors.Is(err, io.EOF) && len(line) == 0:
-			return nil
-		case errors.Is(err, io.EOF):
-			return fmt.Errorf("%w: line %d", errTorn, c.records+1)
-		case err != nil:
-			return fmt.Errorf("read use log: %w", err)
 		}
-		if err := c.add(line[:len(line)-1]); err != nil {
-			return fmt.Errorf("%w: line %d: %w", ErrJournal, c.records+1, err)
+		if err := j.closeSegment(); err != nil {
+			return fmt.Errorf("close segment of the use log: %w", err)
 		}
-		c.size += int64(len(line))
-		line = line[:0]
 	}
-}
-
-func (c *chain) add(line []byte) error {
-	rec, err := decodeRecord(line)
-	if err != nil {
-		return err
-	}
-	if rec.Number != c.records+1 {
-		return fmt.Errorf("has number %d", rec.Number)
-	}
-	if rec.Prev != c.prev {
-		return errors.New("does not follow the line before it; one of the two was changed")
-	}
-	if rec.Concludes != 0 {
-		if _, ok := c.open[rec.Concludes]; !ok {
-			return fmt.Errorf("concludes use %d, which is not under way", rec.Concludes)
-		}
-		delete(c.open, rec.Concludes)
-	} else if c.open[rec.Number] = nil; c.entries {
-		c.open[rec.Number] = rec.Intent
-	}
-	c.records++
-	c.prev = digestLine(line)
 	return nil
 }
 
-func encodeRecord(rec record) ([]byte, error) {
-	line, err := json.Marshal(rec)
+// closeSegment renames the current segment, writes its head and begins the next.
+// After a crash between these steps, OpenJournal does the rest.
+func (j *Journal) closeSegment() error {
+	if err := j.file.Sync(); err != nil {
+		j.failure = err
+		return err
+	}
+	j.durable = j.records
+	j.synced.Broadcast()
+	h := head{Last: j.records, Bytes: j.size, Digest: j.last, Open: slices.Sorted(maps.Keys(j.open))}
+	current := filepath.Join(j.dir, JournalFile)
+	if err := os.Rename(current, filepath.Join(j.dir, segmentName(j.archive.lastClosed()+1))); err != nil {
+		return err
+	}
+	err := durable.SyncDir(j.dir)
+	if err == nil {
+		err = j.archive.add(h)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("encode record of the use log: %w", err)
+		// A full disk must not end the log: it goes on in the same segment,
+		// unless the head may have been written all the same.
+		if backErr := j.archive.renameBack(); backErr != nil {
+			j.failure = errors.Join(err, backErr)
+		}
+		return err
 	}
-	return line, nil
+	next, err := os.OpenFile(current, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	if err == nil {
+		err = errors.Join(j.file.Close(), durable.SyncDir(j.dir))
+		j.file, j.size, j.prev = next, 0, j.archive.digest
+	}
+	j.failure = err
+	return err
 }
-
-// decodeRecord accepts only the bytes that encodeRecord gives, so that a line
-// has one reading.
-func decodeRecord(line []byte) (record, error) {
-	var rec record
-	if err := json.Unmarshal(line, &rec); err != nil {
-		return record{}, fmt.Errorf("not a record: %w", err)
-	}
-	again, err := encodeRecord(rec)
-	if err != nil || !bytes.Equal(again, line) {
-		return record{}, errors.Join(errors.New("not a record in the form it was written"), err)
-	}
-	concludes := slices.Contains([]string{outcomeDone, outcomeFailed, outcomeUnknown}, rec.Outcome) && rec.Concludes != 0
-	intends := len(rec.Intent) > 0 && cmp.Or(rec.Outcome, rec.Error) == "" && rec.Concludes == 0
-	if !intends && (!concludes || len(rec.Intent) > 0) {
-		return record{}, errors.New("neither an intent nor an outcome")
-	}
-	return rec, nil
-}
-
-func digestLine(line []byte) string {
-	sum := sha256.Sum256(line)
-	return hex.EncodeToString(sum[:])
-}
-
-func cut(s string, limit int) string { return s[:min(len(s), limit)] }

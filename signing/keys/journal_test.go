@@ -18,7 +18,7 @@ import (
 
 func openTestJournal(tb testing.TB, dir string) *Journal {
 	tb.Helper()
-	j, err := OpenJournal(dir, newClock().now)
+	j, err := openJournal(dir, []byte("correct horse"), newClock().now, quickKDF())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -43,6 +43,13 @@ func intend(tb testing.TB, j *Journal, digest string, outcome ...error) uint64 {
 	return id
 }
 
+// verifyJournal reads the lines of a log that has only its first segment.
+func verifyJournal(r io.Reader) (int, error) {
+	c := newChain(false)
+	err := c.read(r)
+	return c.records, err
+}
+
 func readJournal(tb testing.TB, dir string) []byte {
 	tb.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, JournalFile))
@@ -58,7 +65,7 @@ func TestJournalContinuesAndListsWhatACrashInterrupted(t *testing.T) {
 	intend(t, j, "one", nil)
 	intend(t, j, "two", errors.New("the token is gone\xff "+strings.Repeat("x", 2*maxOutcome)))
 	open := intend(t, j, "three")
-	if _, err := OpenJournal(dir, newClock().now); !errors.Is(err, durable.ErrBusy) {
+	if _, err := openJournal(dir, []byte("correct horse"), newClock().now, quickKDF()); !errors.Is(err, durable.ErrBusy) {
 		t.Fatalf("opened twice: %v", err)
 	}
 	if got := j.Interrupted(); len(got) != 0 {
@@ -89,7 +96,7 @@ func TestJournalContinuesAndListsWhatACrashInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := readJournal(t, dir)
-	records, err := VerifyJournal(bytes.NewReader(after))
+	records, err := verifyJournal(bytes.NewReader(after))
 	if err != nil || records != 8 || !bytes.HasPrefix(after, whole) || !bytes.Contains(after, []byte(`"concludes":5,"outcome":"unknown"`)) {
 		t.Errorf("%d records, %v:\n%s", records, err, after)
 	}
@@ -112,7 +119,7 @@ func TestJournalNoticesEveryChange(t *testing.T) {
 	last := len(whole) - len(lines[7])
 	refused := func(name string, changed []byte, line int) {
 		t.Helper()
-		records, err := VerifyJournal(bytes.NewReader(changed))
+		records, err := verifyJournal(bytes.NewReader(changed))
 		if !errors.Is(err, ErrJournal) || records != line-1 || !strings.Contains(err.Error(), fmt.Sprintf("line %d", line)) {
 			t.Errorf("%s: %d records, %v; want line %d", name, records, err, line)
 		}
@@ -137,20 +144,20 @@ func TestJournalNoticesEveryChange(t *testing.T) {
 	for i := range last {
 		changed := bytes.Clone(whole)
 		changed[i] ^= 1
-		if _, err := VerifyJournal(bytes.NewReader(changed)); !errors.Is(err, ErrJournal) {
+		if _, err := verifyJournal(bytes.NewReader(changed)); !errors.Is(err, ErrJournal) {
 			t.Fatalf("byte %d changed: %v", i, err)
 		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, JournalFile), join(lines[0], lines[2]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenJournal(dir, newClock().now); !errors.Is(err, ErrJournal) || !strings.Contains(err.Error(), "line 2") {
+	if _, err := openJournal(dir, []byte("correct horse"), newClock().now, quickKDF()); !errors.Is(err, ErrJournal) || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("broken chain: %v", err)
 	}
 	if got := readJournal(t, dir); !bytes.Equal(got, join(lines[0], lines[2])) {
 		t.Error("a refused journal was changed")
 	}
-	if _, err := VerifyJournal(io.MultiReader(bytes.NewReader(lines[0]), broken{})); !errors.Is(err, errBroken) || errors.Is(err, ErrJournal) {
+	if _, err := verifyJournal(io.MultiReader(bytes.NewReader(lines[0]), broken{})); !errors.Is(err, errBroken) || errors.Is(err, ErrJournal) {
 		t.Errorf("unreadable: %v", err)
 	}
 }
@@ -163,7 +170,7 @@ func (broken) Read([]byte) (int, error) { return 0, errBroken }
 
 func TestJournalSharesItsWritesAmongCallers(t *testing.T) {
 	dir := t.TempDir()
-	j := openTestJournal(t, dir)
+	j := smallSegments(t, dir) // closed while others write
 	const callers, uses = 16, 25
 	ids := make(chan uint64, callers*uses)
 	var group sync.WaitGroup
@@ -194,9 +201,9 @@ func TestJournalSharesItsWritesAmongCallers(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	records, err := VerifyJournal(bytes.NewReader(readJournal(t, dir)))
-	if err != nil || records != 2*callers*uses || len(seen) != callers*uses {
-		t.Errorf("%d records, %d ids, %v", records, len(seen), err)
+	audit, err := AuditJournal(dir)
+	if err != nil || audit.Records != 2*callers*uses || len(seen) != callers*uses || audit.Closed == 0 {
+		t.Errorf("%+v, %d ids, %v", audit, len(seen), err)
 	}
 }
 
@@ -232,7 +239,7 @@ func TestIntendRefuses(t *testing.T) {
 	if _, err := j.Intend(ctx, []Entry{testEntry("late")}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("late: %v", err)
 	}
-	if records, err := VerifyJournal(bytes.NewReader(readJournal(t, filepath.Dir(j.file.Name())))); err != nil || records != 0 {
+	if records, err := verifyJournal(bytes.NewReader(readJournal(t, filepath.Dir(j.file.Name())))); err != nil || records != 0 {
 		t.Errorf("%d records, %v", records, err)
 	}
 }

@@ -55,7 +55,7 @@ type folder struct {
 func newFolder(tb testing.TB) *folder {
 	tb.Helper()
 	base, c := tb.TempDir(), newClock()
-	journal, err := OpenJournal(filepath.Join(base, "journal"), c.now)
+	journal, err := openJournal(filepath.Join(base, "journal"), []byte("correct horse"), c.now, quickKDF())
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func TestSeriesRecordsManySignaturesAsOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	log = f.journalText()
-	if n, err := VerifyJournal(bytes.NewReader([]byte(log))); err != nil || n != 8 { // two minutes, each with two intents and two outcomes
+	if n, err := verifyJournal(bytes.NewReader([]byte(log))); err != nil || n != 8 { // two minutes, each with two intents and two outcomes
 		t.Errorf("%d records for %d signatures, %v; want 8", n, many+1, err)
 	}
 	if _, err := series.Signer(context.Background()); err != nil {

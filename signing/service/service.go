@@ -102,7 +102,7 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 }
 
 func (s *Service) open(ctx context.Context) (err error) {
-	if s.journal, err = keys.OpenJournal(filepath.Join(s.cfg.Dir, "uses"), s.cfg.Now); err != nil {
+	if s.journal, err = keys.OpenJournal(filepath.Join(s.cfg.Dir, "uses"), s.cfg.Passphrase, s.cfg.Now); err != nil {
 		return fmt.Errorf("use log: %w", err)
 	}
 	s.closers = append(s.closers, s.journal.Close)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -56,30 +55,20 @@ func keysCommand(ctx context.Context, args []string, out *os.File) error {
 
 // auditUses verifies the log of key uses from its first line to its last. What
 // it prints, kept elsewhere, proves later that nothing of it was changed or cut.
-func auditUses(data string, out io.Writer) (err error) {
-	path := filepath.Join(data, "signing", "uses", keys.JournalFile)
-	file, err := os.Open(path)
-	if err != nil {
+func auditUses(data string, out io.Writer) error {
+	dir := filepath.Join(data, "signing", "uses")
+	if _, err := os.Stat(dir); err != nil {
 		return fmt.Errorf("%w: --data: %w", errUsage, err)
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	digest, size := sha256.New(), int64(0)
-	records, err := keys.VerifyJournal(io.TeeReader(file, io.MultiWriter(digest, counter{&size})))
+	audit, err := keys.AuditJournal(dir)
 	if err != nil {
-		return fmt.Errorf("%s: %w: of a log that is being written the last line may not be whole yet, ask again; any other line was changed", path, err)
+		return fmt.Errorf("%s: %w; if a hub is writing this log, ask again: its last line may not be whole yet", dir, err)
 	}
-	fmt.Fprintf(out, "the log of key uses is whole: %d records in %d bytes\nSHA-256 %x\nKeep these figures elsewhere: head -c %d %s | sha256sum must give the same for ever.\n",
-		records, size, digest.Sum(nil), size, path)
+	fmt.Fprintf(out, "the log of key uses is whole: %d records, %d closed segments\nkey of the log: %s\nSHA-256 of line %d: %s\n", audit.Records, audit.Closed, audit.LogKeyID, audit.Records, audit.Last)
+	if audit.Records > 0 {
+		fmt.Fprintf(out, "Keep these figures elsewhere. The key must stay the same, and this must give the same SHA-256 for ever:\n  cd %s && cat $(ls uses-*.jsonl 2>/dev/null) uses.jsonl | sed -n %dp | tr -d '\\n' | sha256sum\n", dir, audit.Records)
+	}
 	return nil
-}
-
-// counter counts the bytes written to it.
-type counter struct{ n *int64 }
-
-// Write counts.
-func (c counter) Write(b []byte) (int, error) {
-	*c.n += int64(len(b))
-	return len(b), nil
 }
 
 // changeKeys does one action and shows what became of it.

@@ -14,7 +14,7 @@ import (
 func TestAuditOfKeyUsesNoticesAChangedLine(t *testing.T) {
 	data := t.TempDir()
 	dir := filepath.Join(data, "signing", "uses")
-	journal, err := keys.OpenJournal(dir, time.Now)
+	journal, err := keys.OpenJournal(dir, []byte("a passphrase"), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
