@@ -241,7 +241,7 @@ func (s section) charset(fallback string) string {
 	}
 	name, known := charset.OfLabel(text)
 	if !known {
-		s.fault(member, "%q is not one of %s, nor another label of one of them", text, strings.Join(names, ", "))
+		s.fault(member, "%q is not one of %s", text, strings.Join(names, ", "))
 	}
 	return name
 }
