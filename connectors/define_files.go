@@ -63,7 +63,7 @@ func parseFiles(s section, dir string) *Files {
 		Dir:        s.file("dir", dir, false),
 		Pattern:    s.text("pattern", true),
 		Format:     s.oneOf("format", FormatCSV, FormatCSV, FormatJSONL, FormatExcel, FormatDBF, FormatXML),
-		Charset:    s.oneOf("charset", charset.UTF8, charset.Names()...),
+		Charset:    s.charset(charset.UTF8),
 		Sheet:      s.text("sheet", false),
 		HeaderRow:  s.integer("header_row", 1, 1, 100),
 		Element:    s.text("element", false),

@@ -210,7 +210,7 @@ func (h *HTTP) checkPaging(s section) {
 
 func parseSuccess(s section) *Success {
 	s.allow("path", "value")
-	ok := &Success{Path: s.text("path", true), Values: s.texts("value")}
+	ok := &Success{Path: s.text("path", true), Values: s.neededTexts("value")}
 	if len(ok.Values) == 0 {
 		s.fault("value", "is missing; write the text that means success, such as \"0\"")
 	}
@@ -285,7 +285,7 @@ func parseTopic(s section, dir string) *Topic {
 	return &Topic{
 		URLFile: s.file("url_file", dir, true),
 		Topic:   s.text("topic", true),
-		Charset: s.oneOf("charset", charset.UTF8, charset.Names()...),
+		Charset: s.charset(charset.UTF8),
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/onewindow/onewindow/connectors/charset"
 )
 
 // Mode is how a table is followed without its log.
@@ -82,7 +80,7 @@ func parseSQL(s section, dir string) *SQL {
 		Key:     s.texts("key"),
 		Delay:   s.duration("delay", 2*time.Second, 0, time.Hour),
 		Overlap: s.duration("overlap", 5*time.Minute, 0, 24*time.Hour),
-		Charset: s.oneOf("charset", charsetOfDatabase, append([]string{charsetOfDatabase}, charset.Names()...)...),
+		Charset: s.charset(charsetOfDatabase),
 	}
 	switch {
 	case q.Mode == Cursor && q.Cursor == "":
@@ -117,7 +115,7 @@ func parseLog(s section, dir, name string) *Log {
 		ServerID:    uint32(s.integer("server_id", 0, 1, 1<<32-1)), //nolint:gosec // within the bounds just given
 		Heartbeat:   s.duration("heartbeat", 10*time.Second, time.Second, time.Hour),
 		MaxRetained: int64(s.integer("max_retained_mb", 10_240, 64, 10_000_000)) << 20,
-		Charset:     s.oneOf("charset", charsetOfDatabase, append([]string{charsetOfDatabase}, charset.Names()...)...),
+		Charset:     s.charset(charsetOfDatabase),
 	}
 	if len(l.Key) == 0 {
 		s.fault("key", "is missing; name the columns that identify a row")

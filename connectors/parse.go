@@ -104,7 +104,7 @@ func parseDefinition(f *faults, node ast.Node, where, dir string) Definition {
 		d.Prove = parseProof(sub())
 	}
 	if sub, present := s.section("map", true); present {
-		d.Map = parseMapping(sub(), dir, !d.datesItself() && s.schema == nil) // a schema cannot say it of some kinds alone
+		d.Map = parseMapping(sub(), dir, !d.datesItself() && s.schema == nil) // the schema says it as a condition
 	}
 	return d
 }

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/onewindow/onewindow/connectors/charset"
 )
 
 // descriptions says what the members of a definition are, one a line:
@@ -108,15 +110,8 @@ func object(path string, properties []property, texts map[string]string) *ordere
 		o.set("required", required, false)
 	}
 	o.set("properties", members, false)
-	if slices.Contains(members.names, "kind") {
-		var perKind []any
-		for _, kind := range kinds() {
-			perKind = append(perKind, map[string]any{
-				"if":   map[string]any{"properties": map[string]any{"kind": map[string]any{"const": kind}}},
-				"then": map[string]any{"required": []string{kind}},
-			})
-		}
-		o.set("allOf", perKind, false)
+	if conditions := conditionsOf(path); conditions != nil {
+		o.set("allOf", conditions, false)
 	}
 	return o
 }
@@ -141,7 +136,14 @@ func memberSchema(p property, properties []property, texts map[string]string) *o
 			o.set("items", text, false)
 		}
 	case "texts":
-		o.set("oneOf", []any{text, map[string]any{"type": "array", "items": text, "uniqueItems": true}}, false)
+		several := map[string]any{"type": "array", "items": map[string]any{"type": "string", "minLength": 1}, "uniqueItems": true}
+		if p.required {
+			several["minItems"] = 1
+		}
+		o.set("oneOf", []any{map[string]any{"type": "string", "minLength": 1}, several}, false)
+	case "charset":
+		o.set("type", "string", false)
+		o.set("anyOf", []any{map[string]any{"enum": p.choices}, map[string]any{"pattern": anyCase(charset.Labels())}}, false)
 	case "duration":
 		o.set("type", "string", false)
 		o.set("pattern", `^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$|^0$`, false)
@@ -152,7 +154,10 @@ func memberSchema(p property, properties []property, texts map[string]string) *o
 	default:
 		o.set("type", p.kind, false)
 	}
-	if p.choices != nil {
+	if p.kind == "string" && p.required && p.choices == nil {
+		o.set("minLength", 1, false)
+	}
+	if p.choices != nil && p.kind != "charset" {
 		o.set("enum", p.choices, false)
 	}
 	if p.fallback != nil && p.fallback != "" {

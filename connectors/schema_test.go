@@ -114,36 +114,6 @@ func TestEveryMemberIsDescribed(t *testing.T) {
 	}
 }
 
-// TestSchemaRequiresTheKeyOfALog leaves out members that the reader requires: the schema must require them too.
-func TestSchemaRequiresTheKeyOfALog(t *testing.T) {
-	schema := compiledSchema(t)
-	const good = `sources:
-  - name: a/b
-    resource: a.b
-    kind: log
-    log: {driver: postgres, dsn_file: x, table: t, key: k}
-    map:
-      deleted: {column: gone, values: ["1"]}
-      key: [k]
-      fields: [{from: k, to: k}]
-`
-	if _, err := ParseDefinitions([]byte(good), "."); err != nil {
-		t.Fatal(err)
-	}
-	if err := validate(t, schema, []byte(good)); err != nil {
-		t.Error(err)
-	}
-	for _, left := range []string{", key: k", `, values: ["1"]`, "driver: postgres, ", "dsn_file: x, ", ", table: t", "column: gone, ", "      key: [k]\n", ", to: k", "    resource: a.b\n", "    kind: log\n"} {
-		bad := strings.Replace(good, left, "", 1)
-		if _, err := ParseDefinitions([]byte(bad), "."); err == nil || bad == good {
-			t.Errorf("the reader accepts a definition without %q", left)
-		}
-		if validate(t, schema, []byte(bad)) == nil {
-			t.Errorf("the schema accepts a definition without %q", left)
-		}
-	}
-}
-
 // TestGuidesShowDefinitionsThatParse reads every definition that the guides of this folder show.
 func TestGuidesShowDefinitionsThatParse(t *testing.T) {
 	for _, guide := range []string{"README.md", "mapping.md", "pglog/README.md", "files/README.md"} {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/onewindow/onewindow/connectors/charset"
 )
 
 // faults gathers what is wrong with a document. The YAML library's own strict
@@ -221,6 +223,27 @@ func (s section) oneOf(name, fallback string, choices ...string) string {
 		s.fault(name, "%q is not one of %s", text, strings.Join(choices, ", "))
 	}
 	return fallback
+}
+
+// charset reads the member charset by any label of a charset, and returns its name; the fallback may be another word.
+func (s section) charset(fallback string) string {
+	const member = "charset"
+	names := charset.Names()
+	if !slices.Contains(names, fallback) {
+		names = append([]string{fallback}, names...)
+	}
+	if s.schema.note(s.path(member), false, property{kind: "charset", choices: names, fallback: fallback}) {
+		return fallback
+	}
+	text := s.text(member, false)
+	if text == "" || text == fallback {
+		return fallback
+	}
+	name, known := charset.OfLabel(text)
+	if !known {
+		s.fault(member, "%q is not one of %s", text, strings.Join(names, ", "))
+	}
+	return name
 }
 
 func (s section) integer(name string, fallback, low, high int) int {

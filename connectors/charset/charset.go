@@ -5,6 +5,7 @@ package charset
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -35,19 +36,40 @@ const (
 // Names lists the charsets.
 func Names() []string { return []string{UTF8, GBK, GB18030, Big5, Latin1} }
 
-// OfLabel returns the charset that other systems call by a label, in XML declarations or media types.
+// labels are what others call the charsets: the labels of the WHATWG Encoding Standard, and the names that
+// Python, Java, MySQL and Windows have for the same. What is called GB 2312 is read as GBK, which contains it.
+var labels = map[string][]string{
+	UTF8: {"utf-8", "utf8", "utf_8", "utf-8-sig", "utf_8_sig", "utf8mb3", "utf8mb4", "cp65001", "unicode-1-1-utf-8", "us-ascii", "ascii"},
+	GBK: {
+		"gbk", "x-gbk", "gb2312", "gb_2312", "gb2312-80", "gb_2312-80", "csgb2312", "csiso58gb231280", "iso-ir-58", "chinese",
+		"euc-cn", "euccn", "cp936", "ms936", "windows-936", "x-mswin-936", "936",
+	},
+	GB18030: {"gb18030", "gb-18030", "gb_18030", "gb18030-2000", "gb18030-2005", "gb18030-2022", "cp54936"},
+	Big5:    {"big5", "big-5", "big5-hkscs", "big5hkscs", "big5_hkscs", "cn-big5", "csbig5", "x-x-big5", "cp950", "ms950", "windows-950"},
+	Latin1: {
+		"latin1", "latin-1", "l1", "iso-8859-1", "iso8859-1", "iso88591", "iso_8859-1", "iso_8859-1:1987", "iso-ir-100", "csisolatin1",
+		"cp819", "ibm819", "windows-1252", "cp1252", "x-cp1252",
+	},
+}
+
+// Labels lists what [OfLabel] knows, in order and in lower case.
+func Labels() []string {
+	var all []string
+	for _, of := range labels {
+		all = append(all, of...)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// OfLabel returns the charset that other systems call by a label, in definitions, XML declarations or media types.
+// Upper and lower case, and spaces around it, make no difference.
 func OfLabel(label string) (name string, known bool) {
-	switch strings.ToLower(label) {
-	case "utf-8", "utf8", "us-ascii", "ascii":
-		return UTF8, true
-	case "gb2312", "gbk", "cp936", "ms936", "windows-936", "x-gbk":
-		return GBK, true
-	case "gb18030", "gb-18030":
-		return GB18030, true
-	case "big5", "big5-hkscs", "cp950":
-		return Big5, true
-	case "iso-8859-1", "latin1", "windows-1252":
-		return Latin1, true
+	label = strings.ToLower(strings.TrimSpace(label))
+	for name, of := range labels {
+		if slices.Contains(of, label) {
+			return name, true
+		}
 	}
 	return "", false
 }

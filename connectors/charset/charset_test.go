@@ -66,3 +66,28 @@ func encode(codes map[rune]string, text []byte) (string, bool) {
 	}
 	return b.String(), codes != nil
 }
+
+// TestLabels finds charsets by the names that others have for them, in any case, and no others.
+func TestLabels(t *testing.T) {
+	for label, want := range map[string]string{
+		"GB2312": charset.GBK, "gb_2312-80": charset.GBK, "cp936": charset.GBK, "x-gbk": charset.GBK, "GBK": charset.GBK, "EUC-CN": charset.GBK,
+		"UTF8": charset.UTF8, " utf-8-sig ": charset.UTF8, "Big5-HKSCS": charset.Big5, "GB18030": charset.GB18030, "Windows-1252": charset.Latin1,
+		"": "", "utf-16": "", "hz-gb-2312": "", "iso-8859-15": "", "gbk2": "",
+	} {
+		if got, known := charset.OfLabel(label); got != want || known != (want != "") {
+			t.Errorf("%q is %q, %t; want %q", label, got, known, want)
+		}
+	}
+	seen := map[string]bool{}
+	for _, label := range charset.Labels() {
+		if _, known := charset.OfLabel(strings.ToUpper(label)); !known || seen[label] {
+			t.Errorf("%q is known: %t, or is listed twice", label, known)
+		}
+		seen[label] = true
+	}
+	for _, name := range charset.Names() {
+		if got, _ := charset.OfLabel(name); got != name {
+			t.Errorf("%q is %q", name, got)
+		}
+	}
+}

@@ -185,7 +185,7 @@ func (c *client) once(ctx context.Context, u *url.URL, where string) (*answer, e
 
 // decoderOf returns the decoder of a character set as servers declare it.
 func decoderOf(label string) (*charset.Decoder, error) {
-	switch label {
+	switch strings.ToLower(strings.TrimSpace(label)) {
 	case "", "iso-8859-1", "latin1": // by habit, whatever they send
 		return charset.New(charset.UTF8)
 	}
