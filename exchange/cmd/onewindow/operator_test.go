@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/onewindow/onewindow/exchange/sqldb"
 )
 
 // asOperator runs the program in a locale and returns its exit code, what it
@@ -132,8 +134,28 @@ func TestOperatorSeesEveryTroubleAndTheHubGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	newerVersion(t, h)
 	begin() // put back, all is there
 	halt()
+}
+
+// newerVersion marks the state database as a newer version does, and takes the mark back.
+func newerVersion(t *testing.T, h *childHub) {
+	t.Helper()
+	change := func(statement string) {
+		t.Helper()
+		db, err := sqldb.Open(t.Context(), h.cfg.databaseURL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = db.ExecContext(t.Context(), statement)
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(`INSERT INTO schema_migrations (owner, name) SELECT owner, '9999_later.sql' FROM (SELECT DISTINCT owner FROM schema_migrations) AS owners`)
+	bothSay(t, "a newer version wrote it", exitFault, "cli.DATA_NEWER", "run", "--config", h.file)
+	change(`DELETE FROM schema_migrations WHERE name = '9999_later.sql'`)
 }
 
 // sourcesAreDown waits until both sources have a fault; the API and the command
