@@ -90,6 +90,8 @@ func operatorRules() []operatorRule {
 		{pkcs11.ErrPINLocked, "cli.HSM_PIN_LOCKED"},
 		{pkcs11.ErrPIN, "cli.HSM_PIN"},
 		{pkcs11.ErrToken, "cli.HSM_TOKEN"},
+		{errLost, "cli.STORE_LOST"},
+		{sqldb.ErrDamaged, "cli.STATE_DAMAGED"},
 		{sqldb.ErrSchema, "cli.DATA_NEWER"},
 		{sqldb.ErrUnavailable, "cli.DATABASE_UNAVAILABLE"},
 		{analytics.ErrUnavailable, "cli.CLICKHOUSE_UNAVAILABLE"},

@@ -2,6 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/pem"
 	"flag"
 	"fmt"
 	"net"
@@ -10,6 +14,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/onewindow/onewindow/signing/pki"
 )
 
 var update = flag.Bool("update", false, "write testdata/mistakes.md")
@@ -72,6 +79,11 @@ func plantedMistakes() []planted {
 		{"hub's address wrong", "keys list --token-file %d/token --address 127.0.0.1:http:x", 1, "cli.HUB_ADDRESS"},
 		{"token for an unknown state", "token issue clerk --role clerk --config config:data: nowhere|", 1, "cli.NO_STATE"},
 		{"verify without trust", "verify %d/token", 2, "cli.VERIFY_ARGUMENTS"},
+		{"verify of a PNG", "verify %d/a.png -trust %d/roots.pem", 2, "cli.VERIFY_KIND"},
+		{"verify of a PDF", "verify %d/a.pdf -trust %d/roots.pem", 2, "cli.VERIFY_KIND"},
+		{"verify of a docx", "verify %d/a.docx -trust %d/roots.pem", 1, "cli.VERIFY_UNREADABLE"},
+		{"no file matches", "connector check config:sources: [{name: a/b, resource: a.b, kind: files, files: {dir: drop, pattern: '*.tsv', format: csv}, map: {key: [id], event_time: at, fields: [{from: id, to: id}]}}]|", 1, "cli.CHECK_NO_FILE"},
+		{"every row is rejected", "connector check config:sources: [{name: a/b, resource: a.b, kind: files, files: {dir: drop, pattern: '*.csv', format: csv}, map: {key: [id], event_time: at, fields: [{from: id, to: id, type: integer}]}}]|", 1, "cli.CHECK_ALL_REJECTED"},
 		{"trust is no PEM", "verify -trust %d/token %d/token", 2, "cli.TRUST_NO_ROOT"},
 		{"trust not there", "verify %d/token -trust %d/none", 2, "cli.VERIFY_FILE"},
 	}
@@ -86,7 +98,13 @@ func TestPlantedMistakesSayWhatToDo(t *testing.T) {
 	}
 	defer func() { _ = listener.Close() }()
 	dir := t.TempDir()
-	for name, text := range map[string]string{"empty": "", "token": "ow_token\n", "file": "x"} {
+	if err := os.Mkdir(filepath.Join(dir, "drop"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"empty": "", "token": "ow_token\n", "file": "x", "drop/1.csv": "id,at\none,2026-11-22T08:00:00Z\ntwo,2026-11-22T08:00:00Z\n", "roots.pem": selfSigned(t),
+		"a.png": string(pngOf(t, 4)), "a.pdf": "%PDF-1.7", "a.docx": string(zipOf(t, map[string]string{"[Content_Types].xml": "<Types/>", "word/document.xml": "<w/>"})),
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -137,6 +155,20 @@ func TestPlantedMistakesSayWhatToDo(t *testing.T) {
 	}
 }
 
+// selfSigned returns a root certificate in PEM.
+func selfSigned(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := pki.NewRoot(key, pki.Subject{Country: "CN", CommonName: "One root"}, time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root}))
+}
+
 // saysCode reports whether a text holds the fixed beginning of a code's sentence;
 // a code that ends in _ stands for all that begin so.
 func saysCode(s speaker, said, code string) bool {
@@ -155,13 +187,13 @@ func saysCode(s speaker, said, code string) bool {
 	return false
 }
 
-// startIn runs the program in a locale and returns its exit code and errors.
+// startIn runs the program in a locale and returns its exit code and what it says.
 func startIn(t *testing.T, locale string, args ...string) (int, string) {
 	t.Helper()
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], args...)
 	cmd.Env = append(os.Environ(), asProgram+"=1", "LC_ALL="+locale)
 	var errs strings.Builder
-	cmd.Stderr = &errs
+	cmd.Stdout, cmd.Stderr = &errs, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)
 	}

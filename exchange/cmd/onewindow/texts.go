@@ -96,7 +96,7 @@ func (s speaker) say(out io.Writer, command string, err error) int {
 			code = exitUsage
 		}
 		sentence, hint := s.catalog.Render(s.language, m.message)
-		fmt.Fprintf(out, "onewindow %s: %s\n", command, paint(out, colourRed, sentence))
+		fmt.Fprintf(out, "%s: %s\n", strings.TrimSpace("onewindow "+command), paint(out, colourRed, sentence))
 		if hint != "" {
 			fmt.Fprintf(out, "  %s: %s\n", s.text("cli.LABEL_HINT"), hint)
 		}
