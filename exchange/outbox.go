@@ -18,10 +18,8 @@ const (
 	relayBatch = 1000
 	// leaseTime is how long the relay's lease lasts without a sign of life. A batch is published in two thirds of it.
 	leaseTime = 6 * time.Second
-	// pollMin is how soon the relay looks again after Put, which cannot see its caller's commit; the pause doubles up
-	// to pollMax, at which it looks for what other processes put in.
-	pollMin = 2 * time.Millisecond
-	pollMax = 500 * time.Millisecond
+	// pollEvery is how often the relay looks for what other processes put in. What its own process puts in wakes it.
+	pollEvery = 500 * time.Millisecond
 	// outboxLock is the key of the lock of PostgreSQL that writers hold until they commit.
 	outboxLock = 0x6f7574626f78
 )
@@ -98,10 +96,12 @@ func (o *Outbox) Put(ctx context.Context, tx *sql.Tx, msgs ...bus.Message) error
 			return fmt.Errorf("exchange: outbox: %w", err)
 		}
 	}
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
+	o.db.AfterCommit(tx, func() {
+		select {
+		case o.wake <- struct{}{}:
+		default: // it is to wake already
+		}
+	})
 	return nil
 }
 
@@ -113,27 +113,23 @@ func (o *Outbox) Run(ctx context.Context) error {
 	defer r.release(context.WithoutCancel(ctx))
 	wait := time.NewTimer(0)
 	defer wait.Stop()
-	next := pollMin
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-o.wake:
-			next = pollMin
 		case <-wait.C:
-			next = min(2*next, pollMax)
 		}
+		next := pollEvery
 		switch n, err := r.turn(ctx); {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			next = pollMax
 			o.logger.ErrorContext(ctx, "outbox not published; trying again", slog.Any("error", err))
 		case n > 0:
 			next = 0
 		}
 		wait.Reset(next)
-		next = max(next, pollMin)
 	}
 }
 

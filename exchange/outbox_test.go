@@ -146,6 +146,36 @@ func TestOutboxWaitsForTheSlowTransaction(t *testing.T) {
 	})
 }
 
+// TestRelayIsWokenByTheCommit looks at the relay's bell: silent while the transaction is open and after a rollback, and
+// rung by the commit, when the event is there to be read.
+func TestRelayIsWokenByTheCommit(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+		db := open()
+		o := newOutbox(t, newFixture(t, db), db)
+		undone := errors.New("undone")
+		for _, want := range []error{undone, nil} {
+			err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+				if err := o.Put(t.Context(), tx, eventOf("1")); err != nil {
+					return err
+				}
+				if len(o.wake) != 0 {
+					t.Error("woken before the commit")
+				}
+				return want
+			})
+			if !errors.Is(err, want) {
+				t.Fatal(err)
+			}
+			if woken := len(o.wake) == 1; woken != (want == nil) {
+				t.Errorf("the transaction returned %v; woken: %t", want, woken)
+			}
+		}
+		if ids, _, err := o.pending(t.Context()); err != nil || len(ids) != 1 {
+			t.Errorf("%d events, %v; want the committed one", len(ids), err)
+		}
+	})
+}
+
 // TestOneRelayAtATime runs two processes: every event is published once, and when the one that relays ends in good order
 // the other goes on at once.
 func TestOneRelayAtATime(t *testing.T) {

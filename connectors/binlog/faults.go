@@ -3,6 +3,7 @@ package binlog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -28,7 +29,8 @@ func (s *source) fault(ctx context.Context, doing string, err error) error {
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
 	case !errors.As(err, &my):
-		return connectors.Away(connectors.FaultUnreachable, err, "%s: the server of table %q does not answer", doing, table)
+		fault := connectors.Away(connectors.FaultUnreachable, err, "%s: the server of table %q does not answer", doing, table)
+		return connectors.Mistaken(ctx, fault, s.target.address, connectors.AnswersMySQL, fmt.Sprintf("dsn_file %q", file))
 	}
 	switch my.Code {
 	case mysql.ER_ACCESS_DENIED_ERROR, 1698, 1251, 1820, 1862, 3118, 4151, mysql.ER_HOST_NOT_PRIVILEGED:

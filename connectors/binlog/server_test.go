@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -453,5 +455,26 @@ func TestDroppedTable(t *testing.T) {
 	batches = readAll(t, src)
 	if rows := rowsOf(batches); len(rows) != 1 || !slices.ContainsFunc(batches, func(b connectors.Batch) bool { return b.Gap }) {
 		t.Errorf("%d rows, gap missing or not: %+v", len(rows), batches)
+	}
+}
+
+// TestServerOfAnotherKindIsNamed writes the addresses of an SSH and of an HTTP server into the dsn_file.
+func TestServerOfAnotherKindIsNamed(t *testing.T) {
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	for want, address := range map[string]string{
+		connectors.AnswersHTTP: web.Listener.Addr().String(),
+		connectors.AnswersSSH:  os.Getenv("ONEWINDOW_TEST_SFTP"),
+	} {
+		t.Run(want, func(t *testing.T) {
+			if address == "" {
+				t.Skip("ONEWINDOW_TEST_SFTP is not set (make test starts one)")
+			}
+			def := department{url: &url.URL{Scheme: "mysql", User: url.UserPassword("u", "p"), Host: address, Path: "/hall"}}.definition(t, "rows", "id")
+			err := construct(t, def).Open(t.Context(), nil)
+			if connectors.CodeOf(err) != connectors.FaultNotThis || !errors.Is(err, connectors.ErrRefused) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v; want %s", err, want)
+			}
+		})
 	}
 }

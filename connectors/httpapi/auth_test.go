@@ -252,3 +252,31 @@ func TestSecretFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestServerOfAnotherKindIsNamed asks an SSH server and a MariaDB, in plain HTTP and with TLS.
+func TestServerOfAnotherKindIsNamed(t *testing.T) {
+	for _, other := range []struct{ variable, want string }{
+		{"ONEWINDOW_TEST_SFTP", connectors.AnswersSSH},
+		{"ONEWINDOW_TEST_MARIADB", connectors.AnswersMySQL},
+	} {
+		for _, scheme := range []string{"http", "https"} {
+			t.Run(scheme+" "+other.want, func(t *testing.T) {
+				value := os.Getenv(other.variable)
+				if value == "" {
+					t.Skipf("%s is not set (make test starts one)", other.variable)
+				}
+				at := &url.URL{Host: value}
+				if strings.Contains(value, "://") {
+					var err error
+					if at, err = url.Parse(value); err != nil {
+						t.Fatal(err)
+					}
+				}
+				def := simple(t, connectors.PagingNumber, http.NotFound)
+				def.HTTP.URL = scheme + "://" + at.Host + "/rows"
+				_, err := opened(t, def, nil).Read(t.Context())
+				expectFault(t, err, connectors.FaultNotThis, connectors.ErrRefused, other.want)
+			})
+		}
+	}
+}

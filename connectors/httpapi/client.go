@@ -159,7 +159,7 @@ func (c *client) once(ctx context.Context, u *url.URL, where string) (*answer, e
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, unreachable(limited, where, err)
+		return nil, mistaken(ctx, u, err, unreachable(limited, where, err))
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
@@ -194,6 +194,26 @@ func decoderOf(label string) (*charset.Decoder, error) {
 		name = label // for the message
 	}
 	return charset.New(name)
+}
+
+// mistaken names the server at the address of u if it is none for HTTP; otherwise it returns fault.
+func mistaken(ctx context.Context, u *url.URL, err, fault error) error {
+	var noTLS tls.RecordHeaderError
+	if connectors.CodeOf(fault) != connectors.FaultUnreachable {
+		return fault
+	}
+	// A server for HTTP with TLS may answer plain text in plain HTTP: it is asked only if it did not speak TLS.
+	if u.Scheme == "https" && !errors.As(err, &noTLS) {
+		return fault
+	}
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil || proxy != nil {
+		return fault // what answers is the proxy's
+	}
+	address := u.Host
+	if u.Port() == "" {
+		address = net.JoinHostPort(u.Hostname(), u.Scheme) // services have names, too
+	}
+	return connectors.Mistaken(ctx, fault, address, connectors.AnswersHTTP, "http.url")
 }
 
 func busy(status int) bool {

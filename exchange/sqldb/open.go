@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -30,6 +31,8 @@ const maxAttempts = 8
 type DB struct {
 	*sql.DB
 	embedded bool
+	// after holds what to do once a transaction of InTx has committed: *sql.Tx to *[]func().
+	after sync.Map
 }
 
 // Open opens the database at rawURL: "sqlite:FILE" or "postgres://…". It
@@ -150,6 +153,9 @@ func (db *DB) once(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("sqldb: begin: %w", err)
 	}
+	var after []func()
+	db.after.Store(tx, &after)
+	defer db.after.Delete(tx)
 	if err := fn(tx); err != nil {
 		if rerr := tx.Rollback(); rerr != nil && !errors.Is(rerr, sql.ErrTxDone) {
 			return errors.Join(err, rerr)
@@ -159,7 +165,19 @@ func (db *DB) once(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("sqldb: commit: %w", err)
 	}
+	for _, do := range after {
+		do()
+	}
 	return nil
+}
+
+// AfterCommit has do called once tx, a transaction that [DB.InTx] of the same DB runs, has committed; after a rollback
+// it is not called. It may be lost, as when the process dies, so that it can only hasten what is found anyway.
+func (db *DB) AfterCommit(tx *sql.Tx, do func()) {
+	if after, ok := db.after.Load(tx); ok {
+		list := after.(*[]func()) //nolint:forcetypeassert // nothing else is stored
+		*list = append(*list, do)
+	}
 }
 
 // contention says whether another transaction stood in the way, so that the
