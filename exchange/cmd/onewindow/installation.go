@@ -259,7 +259,7 @@ func cost(store string) string {
 	return map[string]string{
 		storeEngine:  "every source and what the topics still hold is read again; pushed records that the topics no longer hold must be pushed again",
 		storeState:   "the catalogue, tokens, definitions by the API and the register of licences are lost: set them up again; stored records stay",
-		storeTopics:  "what was acknowledged and not stored yet is lost: push it again, and compare the sources with onewindow connector prove; stored records stay",
+		storeTopics:  "what was acknowledged and not stored yet is lost: push it again, and compare the sources with onewindow connector proof; stored records stay",
 		storeSigning: "all keys are made again: licences and seals that were issued verify with a saved copy of the old key set and trust list only",
 	}[store]
 }
