@@ -46,7 +46,7 @@ type HTTP struct {
 	// NewestFirst says that new rows come in front of the others instead of behind them.
 	NewestFirst bool
 	End         End
-	// OK, if set, is the member that says whether the interface could answer.
+	// OK, if set, is the member that reports whether the interface could answer.
 	OK *Success
 	// CursorParam names the query parameter of [PagingCursor]; Next is the member of the answer with the next
 	// cursor, a dot between the levels ("meta.next"). With [PagingLink], Next, which may be empty, is the member with

@@ -49,7 +49,7 @@ func (r *relay) turn(ctx context.Context) (int, error) {
 	if len(msgs) == 0 && time.Since(r.renewed) < r.lease/3 {
 		return 0, nil
 	}
-	// From here on nobody takes the lease before the deadline of ctx.
+	// From here on no other process takes the lease before the deadline of ctx.
 	if err := r.renew(ctx, r.db); err != nil || len(msgs) == 0 {
 		return 0, r.lost(ctx, err)
 	}

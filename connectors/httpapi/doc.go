@@ -15,7 +15,7 @@
 // Where the list ends may be told by a member of the answer instead (total, pages, more, last), by an empty page, or by a
 // certain cursor; 204, and behind a full page 404 and 416, end it as well. README.md shows each. It is noticed, as a
 // fault, when the answer says that there are more rows than were read, when a page lies behind the one that was taken
-// for the last (asked once after Open), when there is a page 0 that nobody named, when a page ends up with rows that the
+// for the last (asked once after Open), when there is a page 0 that was not named, when a page ends up with rows that the
 // one before had, and when one begins with another row than it did. If rows moved so, the list is read again from its
 // first page.
 //

@@ -60,7 +60,7 @@ func (s *source) name(raw []byte, row connectors.Row) string {
 	return digest(key)
 }
 
-// ended says whether a page is the last, by what the definition says about that.
+// ended reports whether a page is the last, by what the definition says about that.
 func (s *source) ended(p *page) (bool, error) {
 	end := s.cfg.End
 	if p.doc == nil {
@@ -194,7 +194,7 @@ func (s *source) checkTotal(ctx context.Context, p *page) (restarted bool, err e
 }
 
 // proveEnd asks, once after Open, for the page behind the one that was taken for the last: if there are rows, the
-// interface gives fewer rows than it is asked for, or the end is told by the wrong member, and everything behind it
+// interface gives fewer rows than it is asked for, or the end is shown by the wrong member, and everything behind it
 // would be passed over.
 func (s *source) proveEnd(ctx context.Context, p *page) error {
 	said := s.cfg.End.Says()

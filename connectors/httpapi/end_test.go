@@ -277,7 +277,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestEndsThatDoNotHold checks that an end that is told in another way than the definition says is a fault, not a loss.
+// TestEndsThatDoNotHold checks that an end shown in another way than the definition says is a fault, not a loss.
 func TestEndsThatDoNotHold(t *testing.T) {
 	for name, test := range map[string]struct {
 		paging string
@@ -288,7 +288,7 @@ func TestEndsThatDoNotHold(t *testing.T) {
 	}{
 		"the total is of the page":  {connectors.PagingNumber, connectors.End{Total: "count"}, `,"count":8`, connectors.FaultAnswer, "it says that no page follows, but the next one has 8 rows"},
 		"more rows than there are":  {connectors.PagingNumber, connectors.End{Total: "total"}, `,"total":26`, connectors.FaultAnswer, `"total" says that there are 26 rows, but the list ended after 25`},
-		"a total that nobody named": {connectors.PagingNumber, connectors.End{UntilEmpty: true}, `,"totalCount":99`, connectors.FaultAnswer, `"totalCount" says that there are 99 rows, but the list ended after 25`},
+		"a total that is not named": {connectors.PagingNumber, connectors.End{UntilEmpty: true}, `,"totalCount":99`, connectors.FaultAnswer, `"totalCount" says that there are 99 rows, but the list ended after 25`},
 		"a flag turned round":       {connectors.PagingNumber, connectors.End{Last: "hasNext"}, `,"hasNext":true`, connectors.FaultAnswer, "does the member that says so (total, pages, more or last) mean something else?"},
 		"no total":                  {connectors.PagingNumber, connectors.End{Total: "total"}, `,"total":null`, connectors.FaultAnswer, `the member "total" of the answer is missing, or not a number of rows or pages`},
 		"no number of pages":        {connectors.PagingNumber, connectors.End{Pages: "pages"}, `,"pages":"many"`, connectors.FaultAnswer, `the member "pages" of the answer is missing, or not a number`},
@@ -336,14 +336,14 @@ func TestStatusBehindTheLastPage(t *testing.T) {
 			want(t, src, "21")
 			gone = true
 			if _, err := src.Read(t.Context()); errors.Is(err, connectors.ErrCaughtUp) {
-				t.Error("everything is gone, and nobody noticed")
+				t.Error("everything is gone without a fault")
 			}
 		})
 	}
 }
 
 // TestRowsThatMoveUpAreNoticed removes a row of the first page while as many are added at the end: the last page has as
-// many rows as before, but one that nobody read has moved to the page before it.
+// many rows as before, but an unread one has moved to the page before it.
 func TestRowsThatMoveUpAreNoticed(t *testing.T) {
 	ids := numbers(1, 25)
 	def := paged(t, connectors.PagingNumber, func(q url.Values) string {

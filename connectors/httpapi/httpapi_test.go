@@ -200,7 +200,7 @@ func opened(t *testing.T, def connectors.Definition, after json.RawMessage) conn
 }
 
 // TestBadAnswers checks that each kind of wrong answer has its code, is told in
-// words, and says whether somebody has to act (ErrRefused) or may hope (ErrNotConnected).
+// words, and reports whether somebody has to act (ErrRefused) or may hope (ErrNotConnected).
 func TestBadAnswers(t *testing.T) {
 	answer := func(status int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {

@@ -24,7 +24,7 @@ type reading struct {
 	unsaved bool
 }
 
-// noteNewest notes a row, and says whether it was not read lately.
+// noteNewest notes a row, and reports whether it was not read lately.
 func (s *source) noteNewest(raw []byte) (fresh bool) {
 	sum := sha256.Sum256(raw)
 	print := fingerprint(sum[:len(fingerprint{})])
@@ -53,7 +53,7 @@ func (s *source) noteNewest(raw []byte) (fresh bool) {
 	return true
 }
 
-// reached says whether every row of a page was read in an earlier reading.
+// reached reports whether every row of a page was read in an earlier reading.
 func (s *source) reached(p *page) bool {
 	return s.at.Newest != nil && len(p.rows) > 0 && s.reading.known == len(p.rows)
 }

@@ -65,12 +65,12 @@ func parsePosition(after json.RawMessage, cfg *connectors.HTTP) (position, error
 	return at, nil
 }
 
-// sized says whether the interface was told how many rows a page has.
+// sized reports whether the interface was told how many rows a page has.
 func (s *source) sized() bool {
 	return s.cfg.SizeParam != "" && (s.numbered() || s.bySince()) || s.cfg.EndParam != ""
 }
 
-// numbered says whether pages are asked for by the number of the page or of its first row.
+// numbered reports whether pages are asked for by the number of the page or of its first row.
 func (s *source) numbered() bool {
 	return s.cfg.Paging == connectors.PagingNumber || s.cfg.Paging == connectors.PagingOffset
 }

@@ -122,7 +122,7 @@ func (s *source) turnSince(p *page, next position) (moved bool, err error) {
 	return false, nil
 }
 
-// note takes the since value of a row, and says whether the row was not seen lately.
+// note takes the since value of a row, and reports whether the row was not seen lately.
 func (s *source) note(ctx context.Context, raw []byte, row connectors.Row) (fresh bool) {
 	m := s.at.Since
 	sum := sha256.Sum256(raw)
@@ -157,7 +157,7 @@ func (s *source) note(ctx context.Context, raw []byte, row connectors.Row) (fres
 	return fresh
 }
 
-// ahead says whether a stamp lies more than two days in the future. If it counted, everything until then would be missed.
+// ahead reports whether a stamp lies more than two days in the future. If it counted, everything until then would be missed.
 func (s *source) ahead(value string) bool {
 	date := value[:min(len(value), 8)]
 	if len(value) >= 10 && strings.IndexByte("-/.", value[4]) >= 0 && value[7] == value[4] {
@@ -212,14 +212,14 @@ func (f *fingerprint) UnmarshalText(text []byte) error {
 // recent remembers the rows seen last, between maxRecent and twice as many.
 type recent struct{ young, old map[fingerprint]struct{} }
 
-// has says whether f is there.
+// has reports whether f is there.
 func (r *recent) has(f fingerprint) bool {
 	_, young := r.young[f]
 	_, old := r.old[f]
 	return young || old
 }
 
-// add says whether f was not there.
+// add reports whether f was not there.
 func (r *recent) add(f fingerprint) bool {
 	_, young := r.young[f]
 	_, old := r.old[f]

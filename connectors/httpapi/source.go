@@ -251,7 +251,7 @@ func (s *source) finish(row *connectors.Row) {
 }
 
 // fetch asks for the page at the position and compares it with what was read of it. There is a page afterwards if
-// it has something behind the position; otherwise moved says whether there may be something elsewhere.
+// it has something behind the position; otherwise moved reports whether there may be something elsewhere.
 func (s *source) fetch(ctx context.Context) (moved bool, err error) {
 	if s.bySince() {
 		s.ask()
@@ -388,7 +388,7 @@ func (s *source) shrunk(ctx context.Context, p *page) (moved bool, err error) {
 	return true, nil
 }
 
-// end notes that there is nothing new, and says whether the position has to be saved for that.
+// end notes that there is nothing new, and reports whether the position has to be saved for that.
 func (s *source) end() (save bool) {
 	s.pages, s.empty = 0, 0
 	s.atEnd = true

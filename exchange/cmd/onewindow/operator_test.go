@@ -48,7 +48,7 @@ func bothSay(t *testing.T, step string, code int, message string, args ...string
 // TestOperatorSeesEveryTroubleAndTheHubGoesOn takes a hub through what befalls
 // one: sources that do not answer, a taken port, a lost and a damaged state
 // database, one of a newer version, a passphrase that is gone or wrong. Each
-// step reads what the program says in both languages, and after each the hub
+// step reads what the program says in both languages, and at the end the hub
 // starts again.
 func TestOperatorSeesEveryTroubleAndTheHubGoesOn(t *testing.T) {
 	needEngine(t)
