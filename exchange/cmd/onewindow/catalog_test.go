@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -119,6 +120,42 @@ func TestEveryCodeHasATextInBothLanguagesAndEveryTextAUse(t *testing.T) {
 			if s.text(code) == s.explained(messageOf(code)) {
 				t.Errorf("%s says nothing in %s about what to do", code, l)
 			}
+		}
+	}
+}
+
+// TestThePageNamesWhatTheCatalogueNames: a fault, rule, finding or blind spot that the page cannot name is shown as a bare code.
+func TestThePageNamesWhatTheCatalogueNames(t *testing.T) {
+	texts, err := os.ReadFile("../../console/assets/texts.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	traits, err := os.ReadFile("../../../connectors/traits.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := catalog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var codes []string
+	for _, m := range regexp.MustCompile(`BlindSpot = "([A-Z_]+)"`).FindAllStringSubmatch(string(traits), -1) {
+		codes = append(codes, "blind."+m[1])
+	}
+	if len(codes) < 5 {
+		t.Fatalf("only %d blind spots were found", len(codes))
+	}
+	for _, code := range all.Codes() {
+		switch kind, name, _ := strings.Cut(code, "."); kind {
+		case "fault", "rule":
+			codes = append(codes, code)
+		case "finding":
+			codes = append(codes, "rule."+name) // the page counts findings as it counts rules
+		}
+	}
+	for _, code := range codes {
+		if !strings.Contains(string(texts), `"`+code+`": [`) {
+			t.Errorf("the page has no text for %s", code)
 		}
 	}
 }

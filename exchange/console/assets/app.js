@@ -218,13 +218,19 @@ function lastAsked(s) {
   return [s.lastReadTime, s.caughtUpTime].filter(Boolean).sort((a, b) => new Date(a) - new Date(b)).at(-1);
 }
 
+// blindSpots says what a proof could not have seen, also one that is green.
+function blindSpots(proof) {
+  if (!proof?.blindSpots?.length) return null;
+  return el("small", {}, t("blind") + ": " + proof.blindSpots.map((code) => (has("blind." + code) ? t("blind." + code) : code)).join(", "));
+}
+
 function sourceRows(s) {
   const kind = has("kind." + s.kind) ? t("kind." + s.kind) : s.kind;
   const title = state.titles.get(s.name.split("/")[0]);
   const asked = lastAsked(s);
   const row = el("tr", { class: s.fault ? "with-fault" : undefined },
     el("td", {}, el("span", { class: "name" }, s.name), el("small", {}, [title, kind, s.resource].filter(Boolean).join(" · "))),
-    el("td", {}, sourceBadge(s), s.proof ? badge(state.lostAt ? "idle" : PROOF_TONES[s.proof.verdict] ?? "idle", t(s.proof.verdict)) : null),
+    el("td", {}, sourceBadge(s), s.proof ? badge(state.lostAt ? "idle" : PROOF_TONES[s.proof.verdict] ?? "idle", t(s.proof.verdict)) : null, blindSpots(s.proof)),
     cell(t("read"), number(s.read)),
     cell(t("accepted"), number(s.accepted), counts(s.findings)),
     cell(t("rejected"), number(s.rejected), counts(s.rejectedByRule)),
