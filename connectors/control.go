@@ -219,7 +219,7 @@ func loadRereads(ctx context.Context, db *sqldb.DB) (map[string][]reread, error)
 			return nil, fmt.Errorf("connectors: load requests for re-reading: %w", err)
 		}
 		if err := json.Unmarshal([]byte(text), &q.keys); err != nil {
-			continue // nobody can say what was asked for; the other requests go on
+			continue // the request cannot be read; the other requests go on
 		}
 		all[source] = append(all[source], q)
 	}

@@ -45,7 +45,7 @@
 // then fail as busy. That path is tested on MariaDB. Refused: tables with hidden
 // columns (WITH SYSTEM VERSIONING, UNIQUE on long columns), JSON of MySQL,
 // binlog_transaction_compression, compressed columns, UUID columns of MariaDB
-// before 10.11 that are mapped. Rows of XA transactions are handed on when they are prepared;
+// before 10.11 that are mapped. Rows of XA transactions are published when they are prepared;
 // a rollback has the table read again. GTIDs are not used: after a failover the
 // log counts as begun anew. A binlog file beyond 4 GiB cannot be asked for. MyISAM
 // tables have no consistent snapshots: rows are right in the end, but may appear in

@@ -104,7 +104,7 @@ func (s *source) mismatch(ctx context.Context, known, found []connectors.Column)
 		s.mismatches = 0
 		return connectors.Away(connectors.FaultMismatch, nil,
 			"table %q has other columns each time it is looked at (%s); let it be altered no more while it is read for the first time, "+
-				"and if nobody alters it, report this", s.cfg.Table, difference(known, found))
+				"and if it is not being altered, report this", s.cfg.Table, difference(known, found))
 	}
 	timer := time.NewTimer(mismatchPause << s.mismatches)
 	defer timer.Stop()

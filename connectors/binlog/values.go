@@ -250,7 +250,7 @@ func appendFloat(dst []byte, value float64, digits int) []byte {
 }
 
 // appendFixed writes a FLOAT(M,D) or DOUBLE(M,D) as the server does: with so many decimals, of which those behind the
-// shortest text that tells the value apart are zeros.
+// shortest text that identifies the value are zeros.
 func appendFixed(dst []byte, value float64, decimals int) []byte {
 	start := len(dst)
 	dst = strconv.AppendFloat(dst, value, 'f', -1, 64)

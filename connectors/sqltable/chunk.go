@@ -106,7 +106,7 @@ func (t *Table) read(ctx context.Context, s span, limit int) (rows []connectors.
 			return nil, nil, err
 		}
 	}
-	return nil, nil, connectors.Away(connectors.FaultMismatch, nil, "%s has other columns each time it is read; let it be altered no more, and if nobody alters it, report this", t.place())
+	return nil, nil, connectors.Away(connectors.FaultMismatch, nil, "%s has other columns each time it is read; do not alter it while it is read; if it is not being altered, report this", t.place())
 }
 
 // ambiguous is the fault of two rows of which only one would be found again if a batch ended between them.
